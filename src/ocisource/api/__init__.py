@@ -1,0 +1,1 @@
+"""The OCIRepository API as values: metadata, conditions, artifact, spec and status."""

@@ -1,0 +1,1 @@
+"""The Kubernetes protocol as a client speaks it: configuration, requests, patches, events."""

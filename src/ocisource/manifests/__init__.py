@@ -1,0 +1,1 @@
+"""The Kubernetes manifests that ship with the product, as data."""

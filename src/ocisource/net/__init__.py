@@ -1,0 +1,1 @@
+"""What every network client needs: TLS contexts, proxies, back-off, redaction, address checks."""

@@ -1,0 +1,1 @@
+"""Where the wings meet: an OCIRepository object in, its artifact and status out."""

@@ -1,0 +1,1 @@
+"""The road of one artifact: resolve, pull, publish. Knows no Kubernetes."""

@@ -1,0 +1,1 @@
+"""Where artifacts live and how they are served: store, retention, file server."""
