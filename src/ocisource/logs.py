@@ -1,0 +1,141 @@
+"""Structured logs: one JSON object a line with Flux's keys, or one readable line on a terminal.
+
+``level`` is trace, debug, info or error; ``ts`` ISO 8601 UTC with milliseconds; ``msg`` the text;
+further keys are the fields bound to the logger and those of the call.
+"""
+
+import datetime
+import json
+import logging
+import logging.handlers
+import pathlib
+import sys
+import typing
+
+TRACE = 5
+LEVELS: dict[str, int] = {
+    "trace": TRACE,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "error": logging.ERROR,
+}
+ENCODINGS = ("json", "console")
+FILE_BYTES = 16 * 1024 * 1024  # a log file is rotated at this size
+FILE_COUNT = 4  # rotated files kept beside the current one
+
+_ROOT = "ocisource"
+_FIELDS = "ocisource_fields"
+_COLOURS = {"trace": "2", "debug": "2", "info": "32", "error": "31"}
+
+
+class Log:
+    """A logger with bound fields."""
+
+    __slots__ = ("_fields", "_logger")
+
+    def __init__(self, logger: logging.Logger, fields: dict[str, object]) -> None:
+        self._logger = logger
+        self._fields = fields
+
+    def bind(self, **fields: object) -> "Log":
+        """The same logger with more fields."""
+        return Log(self._logger, self._fields | fields)
+
+    def is_enabled(self, level: str) -> bool:
+        """Whether a line of that level would be written."""
+        return self._logger.isEnabledFor(LEVELS[level])
+
+    def trace(self, message: str, **fields: object) -> None:
+        """Write a line of level trace."""
+        self._write(TRACE, message, fields)
+
+    def debug(self, message: str, **fields: object) -> None:
+        """Write a line of level debug."""
+        self._write(logging.DEBUG, message, fields)
+
+    def info(self, message: str, **fields: object) -> None:
+        """Write a line of level info."""
+        self._write(logging.INFO, message, fields)
+
+    def error(self, message: str, **fields: object) -> None:
+        """Write a line of level error."""
+        self._write(logging.ERROR, message, fields)
+
+    def _write(self, level: int, message: str, fields: dict[str, object]) -> None:
+        if self._logger.isEnabledFor(level):
+            self._logger.log(level, message, extra={_FIELDS: self._fields | fields})
+
+
+def get(name: str, **fields: object) -> Log:
+    """A logger below the product's root; ``fields`` are written with every line."""
+    return Log(logging.getLogger(f"{_ROOT}.{name}"), {"logger": name} | fields)
+
+
+def setup(
+    *,
+    level: str,
+    encoding: str,
+    stream: typing.TextIO = sys.stderr,
+    folder: pathlib.Path | None = None,
+) -> None:
+    """Send the product's logs to ``stream``, and as JSON to rotated files in ``folder``."""
+    root = logging.getLogger(_ROOT)
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+    root.setLevel(LEVELS[level])
+    root.propagate = False
+    console: logging.Handler = logging.StreamHandler(stream)
+    is_tty = stream.isatty()
+    console.setFormatter(
+        ConsoleFormatter(is_coloured=is_tty) if encoding == "console" else JSONFormatter()
+    )
+    root.addHandler(console)
+    if folder is not None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        rotated = logging.handlers.RotatingFileHandler(
+            folder / "ocisource.log", maxBytes=FILE_BYTES, backupCount=FILE_COUNT, encoding="utf-8"
+        )
+        rotated.setFormatter(JSONFormatter())
+        root.addHandler(rotated)
+
+
+def _level_name(level: int) -> str:
+    return next((name for name, value in reversed(LEVELS.items()) if level >= value), "trace")
+
+
+def _timestamp(created: float) -> str:
+    moment = datetime.datetime.fromtimestamp(created, datetime.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class JSONFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON text."""
+        line: dict[str, object] = {
+            "level": _level_name(record.levelno),
+            "ts": _timestamp(record.created),
+            "msg": record.getMessage(),
+        }
+        line.update(getattr(record, _FIELDS, {}))
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class ConsoleFormatter(logging.Formatter):
+    """One readable line: time, level, subject, text, error."""
+
+    def __init__(self, *, is_coloured: bool) -> None:
+        super().__init__()
+        self._is_coloured = is_coloured
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as a line of text."""
+        fields = dict(getattr(record, _FIELDS, {}))
+        level = _level_name(record.levelno)
+        shown = f"\x1b[{_COLOURS[level]}m{level:5}\x1b[0m" if self._is_coloured else f"{level:5}"
+        name, namespace = fields.get("name"), fields.get("namespace")
+        subject = f" {namespace}/{name}:" if name and namespace else ""
+        error = f": {fields['error']}" if fields.get("error") else ""
+        return f"{_timestamp(record.created)} {shown}{subject} {record.getMessage()}{error}"

@@ -1,0 +1,96 @@
+"""The metrics this process exports, each defined once, in a registry of its own.
+
+Names and labels are Flux's and controller-runtime's, so that existing dashboards work.
+"""
+
+import prometheus_client
+
+# Ten buckets, geometric from 10 ms to 30 min, as Flux's runtime has them (seconds).
+_FIRST_BUCKET, _LAST_BUCKET, _BUCKETS = 0.01, 1800.0, 10
+DURATION_BUCKETS = tuple(
+    _FIRST_BUCKET * (_LAST_BUCKET / _FIRST_BUCKET) ** (i / (_BUCKETS - 1)) for i in range(_BUCKETS)
+)
+CONTROLLER = "ocirepository"
+
+
+class Metrics:
+    """All series of a process; ``registry`` is what a scrape prints."""
+
+    def __init__(self, *, has_object_series: bool = False) -> None:
+        registry = prometheus_client.CollectorRegistry(auto_describe=True)
+        self.registry = registry
+        self.has_object_series = has_object_series
+        prometheus_client.ProcessCollector(registry=registry)
+        prometheus_client.PlatformCollector(registry=registry)
+        object_labels = ("kind", "name", "namespace") if has_object_series else ("kind",)
+        self.reconcile_duration = prometheus_client.Histogram(
+            "gotk_reconcile_duration_seconds",
+            "The duration in seconds of a reconcile run.",
+            object_labels,
+            buckets=DURATION_BUCKETS,
+            registry=registry,
+        )
+        self.reconcile_total = prometheus_client.Counter(
+            "controller_runtime_reconcile_total",
+            "Reconcile runs by result: success, error, requeue, requeue_after.",
+            ("controller", "result"),
+            registry=registry,
+        )
+        self.reconcile_errors = prometheus_client.Counter(
+            "controller_runtime_reconcile_errors_total",
+            "Reconcile runs that ended in an error.",
+            ("controller",),
+            registry=registry,
+        )
+        self.reconcile_time = prometheus_client.Histogram(
+            "controller_runtime_reconcile_time_seconds",
+            "Time of a reconcile run, in seconds.",
+            ("controller",),
+            registry=registry,
+        )
+        self.max_concurrent = prometheus_client.Gauge(
+            "controller_runtime_max_concurrent_reconciles",
+            "Workers there are.",
+            ("controller",),
+            registry=registry,
+        )
+        self.active_workers = prometheus_client.Gauge(
+            "controller_runtime_active_workers",
+            "Workers at work.",
+            ("controller",),
+            registry=registry,
+        )
+        self.queue_depth = prometheus_client.Gauge(
+            "workqueue_depth", "Keys waiting in the workqueue.", ("name",), registry=registry
+        )
+        self.queue_adds = prometheus_client.Counter(
+            "workqueue_adds_total", "Keys added to the workqueue.", ("name",), registry=registry
+        )
+        self.queue_retries = prometheus_client.Counter(
+            "workqueue_retries_total",
+            "Keys added again after a failure.",
+            ("name",),
+            registry=registry,
+        )
+        self.rest_requests = prometheus_client.Counter(
+            "rest_client_requests_total",
+            "Requests to the Kubernetes API by status code, method and host.",
+            ("code", "method", "host"),
+            registry=registry,
+        )
+        self.is_leader = prometheus_client.Gauge(
+            "leader_election_master_status",
+            "1 while this process leads, else 0.",
+            ("name",),
+            registry=registry,
+        )
+        self.registry_requests = prometheus_client.Counter(
+            "ocisource_registry_requests_total",
+            "Requests to registries by method and status code.",
+            ("method", "code"),
+            registry=registry,
+        )
+
+    def exposition(self) -> bytes:
+        """All series as Prometheus text."""
+        return prometheus_client.generate_latest(self.registry)
