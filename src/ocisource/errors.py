@@ -7,6 +7,7 @@ The reconciler adds the meaning.
     OcisourceError
     ├── InvalidInputError            the user wrote it: it stalls, a retry cannot help
     │   ├── URLInvalidError            spec.url is not acceptable
+    │   ├── PatchFailedError           a JSON patch that does not fit its document
     │   └── UsageError                 a flag, an environment variable or a file of the command line
     ├── ReferenceInvalidError        a tag, digest, range or filter that cannot be used (retried)
     │   └── NoMatchError               the range is fine, but no tag satisfies it
@@ -48,6 +49,10 @@ class InvalidInputError(OcisourceError):
 
 class URLInvalidError(InvalidInputError):
     """An address that is no OCI repository."""
+
+
+class PatchFailedError(InvalidInputError):
+    """A JSON patch that does not fit the document it is for."""
 
 
 class UsageError(InvalidInputError):
