@@ -83,10 +83,8 @@ def qualified_name_errors(name: str) -> list[str]:
     prefix, slash, rest = name.rpartition("/")
     found: list[str] = []
     if "/" in prefix:
-        return [
-            f"a qualified name {_qualified_text()} with an optional DNS subdomain prefix and '/' "
-            "(e.g. 'example.com/MyName')"
-        ]
+        form = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        return [f"a qualified name {_qualified_text()} {form}"]
     if slash and not prefix:
         found.append("prefix part must be non-empty")
     elif prefix:
