@@ -1,4 +1,4 @@
-"""Label and field selectors, as clients write them in queries.
+r"""Label and field selectors, as clients write them in queries.
 
 ::
 
@@ -6,7 +6,7 @@
     requirement    ::= ["!"] key | key ("=" | "==" | "!=") [value] | key (">" | "<") integer
                      | key ("in" | "notin") "(" [value] ("," [value])* ")"
     field-selector ::= term ("," term)*
-    term           ::= field ("=" | "==" | "!=") value      with "\\\\", "\\," and "\\=" escaped
+    term           ::= field ("=" | "==" | "!=") value      with "\\", "\," and "\=" escaped
 
 Grammar and texts follow ``k8s.io/apimachinery`` ``pkg/labels`` and ``pkg/fields``. Parsing raises
 InvalidInputError; a selector's ``str()`` parses to an equal selector.
@@ -210,26 +210,28 @@ class _LabelParser:
             raise errors.InvalidInputError(
                 f"found '{token}', expected: '=', '!=', '==', 'in', notin'"
             )
-        return "=" if token == "==" else token
+        return {"==": "="}.get(token, token)
 
     def _values(self) -> list[str]:
-        if (token := self._next()) != "(":
-            raise errors.InvalidInputError(f"found '{token}' expected: '('")
+        if (lexeme := self._next()) != "(":
+            raise errors.InvalidInputError(f"found '{lexeme}' expected: '('")
         values: list[str] = []
         is_value_due = True
-        while (token := self._next()) != ")":
-            if token == ",":
+        while (lexeme := self._next()) != ")":
+            if lexeme == ",":
                 # "(,a)", "(a,,b)" and "(a,)" hold an empty value.
                 if is_value_due:
                     values.append("")
                 is_value_due = True
-            elif _is_word(token):
+            elif _is_word(lexeme):
                 if not is_value_due:
-                    raise errors.InvalidInputError(f"found '{token}', expected: ',' or ')'")
-                values.append(token)
+                    raise errors.InvalidInputError(f"found '{lexeme}', expected: ',' or ')'")
+                values.append(lexeme)
                 is_value_due = False
             else:
-                raise errors.InvalidInputError(f"found '{token}', expected: ',', ')' or identifier")
+                raise errors.InvalidInputError(
+                    f"found '{lexeme}', expected: ',', ')' or identifier"
+                )
         return [*values, ""] if is_value_due else values
 
     def _exact_value(self) -> str:
