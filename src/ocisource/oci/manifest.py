@@ -8,7 +8,6 @@ different contents under one digest).
 """
 
 import dataclasses
-import types
 from collections.abc import Mapping
 from typing import Annotated, Self
 
@@ -44,8 +43,6 @@ ACCEPT = (
 
 BODY_MAX = 4 * 1024 * 1024  # bytes of a manifest; what registries accept
 NESTED_INDEXES_MAX = 4  # indexes inside indexes that are followed
-
-_NO_ANNOTATIONS: Mapping[str, str] = types.MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,7 +91,7 @@ class Descriptor:
     media_type: str
     size: int
     digest: digests.Digest
-    annotations: Mapping[str, str] = dataclasses.field(default=_NO_ANNOTATIONS, hash=False)
+    annotations: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     platform: Platform | None = None
     data: bytes | None = dataclasses.field(default=None, repr=False)
     urls: tuple[str, ...] = ()
@@ -120,7 +117,7 @@ class Manifest:
 
     config: Descriptor | None
     layers: tuple[Descriptor, ...]
-    annotations: Mapping[str, str] = dataclasses.field(default=_NO_ANNOTATIONS, hash=False)
+    annotations: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     media_type: str = OCI_MANIFEST
 
 
@@ -129,7 +126,7 @@ class Index:
     """An image index, or a Docker manifest list."""
 
     manifests: tuple[Descriptor, ...]
-    annotations: Mapping[str, str] = dataclasses.field(default=_NO_ANNOTATIONS, hash=False)
+    annotations: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     media_type: str = OCI_INDEX
 
 
@@ -206,7 +203,7 @@ def _manifest(content: _BodyJSON, media_type: str) -> Manifest:
     return Manifest(
         config=None if content.config is None else _descriptor(content.config, "config"),
         layers=_descriptors(content.layers, "layers"),
-        annotations=content.annotations or _NO_ANNOTATIONS,
+        annotations=content.annotations or {},
         media_type=media_type,
     )
 
@@ -216,7 +213,7 @@ def _index(content: _BodyJSON, media_type: str) -> Index:
         raise errors.ContentError("index is not valid: it holds the fields of a manifest as well")
     return Index(
         manifests=_descriptors(content.manifests, "manifests"),
-        annotations=content.annotations or _NO_ANNOTATIONS,
+        annotations=content.annotations or {},
         media_type=media_type,
     )
 
@@ -239,7 +236,7 @@ def _descriptor(item: _DescriptorJSON, field: str) -> Descriptor:
         media_type=item.media_type,
         size=item.size,
         digest=digest,
-        annotations=item.annotations or _NO_ANNOTATIONS,
+        annotations=item.annotations or {},
         platform=None
         if platform is None
         else Platform(
