@@ -43,6 +43,7 @@ ACCEPT = (
 
 BODY_MAX = 4 * 1024 * 1024  # bytes of a manifest; what registries accept
 NESTED_INDEXES_MAX = 4  # indexes inside indexes that are followed
+_SIZE_MAX = 2**63 - 1  # bytes of a descriptor, as in Go's int64
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ class _PlatformJSON(msgspec.Struct, rename={"os_version": "os.version"}):
 
 class _DescriptorJSON(msgspec.Struct, rename="camel"):
     digest: str
-    size: Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+    size: Annotated[int, msgspec.Meta(ge=0, le=_SIZE_MAX)]
     media_type: str = ""
     annotations: dict[str, str] | None = None
     platform: _PlatformJSON | None = None
