@@ -1,0 +1,260 @@
+"""Fetch: from a declared source to a stored artifact, each fallible step with its meaning.
+
+Resolve the digest; stop there if the stored artifact is that already. Otherwise announce the
+fetch, pull manifest and layer, pack, and commit, if the object is still the one it was made for.
+"""
+
+import dataclasses
+import typing
+from collections.abc import Callable
+
+from ocisource import errors, logs
+from ocisource.api import artifact as artifacts
+from ocisource.api import conditions, ocirepository
+from ocisource.controller import request as requests
+from ocisource.oci import manifest, registry
+from ocisource.reconciler import (
+    access,
+    deadline,
+    declared,
+    draft,
+    notify,
+    options,
+    reasons,
+    steps,
+    writer,
+)
+from ocisource.source import publish, pull, resolve
+from ocisource.storage import store as stores
+from ocisource.wire import timestamps
+
+
+class Objects(typing.Protocol):
+    """The newest objects that are known."""
+
+    def get(self, request: requests.Request) -> ocirepository.OCIRepository | None:
+        """The object, or None when there is none."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Fetcher:
+    """Runs the road for one object at a time; safe for concurrent use.
+
+    ``accepted`` remembers, by uid, which generation and credential the registry last accepted: a
+    digest reference is asked for again only when they change.
+    """
+
+    objects: Objects
+    writer: writer.Writer
+    access: access.AccessReader
+    registries: registry.Registries
+    publisher: publish.Publisher
+    recorder: notify.Recorder
+    options: options.Options
+    texts: notify.Texts
+    clock: Callable[[], float]
+    log: logs.Log
+    accepted: dict[str, tuple[int, str]] = dataclasses.field(default_factory=dict)
+
+    async def bring_up_to_date(
+        self, request: requests.Request, run: draft.Draft, want: declared.Declared
+    ) -> None:
+        """Leave in ``run`` the artifact that is wanted.
+
+        Raises StepFailedError, or AbandonedError when the object changed meanwhile.
+        """
+        granted = await self.access.read(run.obj, want.wanted.repository)
+        remote = self.registries.repository(want.wanted.repository, granted)
+        limit = deadline.Deadline(text=want.timeout_text, seconds=want.timeout)
+        resolved = await self._resolve(run, want, remote, granted, limit)
+        revision = self.options.revision(resolved)
+        if self._is_current(run, revision):
+            self._settle(run, revision)
+            return
+        await self._announce(run, resolved, revision)
+        blob, metadata = await self._pull(run, want, remote, resolved, limit)
+        with blob:
+            staged = await self._stage(run, want, blob)
+        stored = await self._commit(request, run, staged, resolved)
+        self._keep(run, stored, revision=revision, metadata=metadata)
+
+    def forget(self, uid: str) -> None:
+        """The object is gone."""
+        self.accepted.pop(uid, None)
+
+    async def _resolve(
+        self,
+        run: draft.Draft,
+        want: declared.Declared,
+        remote: registry.RemoteRepository,
+        granted: registry.Access,
+        limit: deadline.Deadline,
+    ) -> resolve.Resolved:
+        url = run.obj.spec.url
+        async with limit.step(
+            reasons.READ_OPERATION_FAILED, f"failed to determine the artifact tag for '{url}'"
+        ):
+            tag = await resolve.choose_tag(remote, want.wanted)
+        async with limit.step(reasons.PULL_FAILED, "failed to determine artifact digest"):
+            try:
+                resolved = await resolve.to_digest(
+                    remote, want.wanted, tag, is_probe_due=self._is_probe_due(run, granted)
+                )
+            except errors.NotFoundError as error:
+                if tag is None:
+                    raise
+                raise steps.StepFailedError(
+                    f"failed to pull artifact from '{url}': couldn't find tag \"{tag}\"",
+                    condition=reasons.FETCH_FAILED,
+                    reason=reasons.PULL_FAILED,
+                ) from error
+        self.accepted[run.obj.metadata.uid] = (run.generation, granted.fingerprint)
+        return resolved
+
+    def _is_probe_due(self, run: draft.Draft, granted: registry.Access) -> bool:
+        """Whether a digest reference must be shown to the registry again.
+
+        With no artifact the pull itself will tell; after a restart a Ready object is believed.
+        """
+        if run.status.artifact is None:
+            return False
+        status = run.obj.status
+        known = self.accepted.get(run.obj.metadata.uid)
+        if known is None:
+            is_ready = conditions.is_true(status.conditions, conditions.READY)
+            return not (is_ready and status.observed_generation == run.generation)
+        return known != (run.generation, granted.fingerprint)
+
+    def _is_current(self, run: draft.Draft, revision: str) -> bool:
+        artifact = run.status.artifact
+        return (
+            artifact is not None
+            and artifact.revision == revision
+            and not declared.is_content_config_changed(run.obj)
+        )
+
+    def _settle(self, run: draft.Draft, revision: str) -> None:
+        """Nothing to do: the stored artifact is what is wanted."""
+        run.drop(reasons.FETCH_FAILED, reasons.ARTIFACT_OUTDATED)
+        self._mark_stored(run, revision)
+        self.recorder.record(
+            run.obj, notify.trace(reasons.ARTIFACT_UP_TO_DATE, self.texts.up_to_date(revision))
+        )
+
+    async def _announce(self, run: draft.Draft, resolved: resolve.Resolved, revision: str) -> None:
+        """A fetch begins: say so in the one intermediate status of the run."""
+        artifact = run.status.artifact
+        if artifact is None or artifact.revision != revision:
+            message = self.texts.new_revision(revision, str(resolved))
+            if artifact is not None:
+                run.mark(reasons.ARTIFACT_OUTDATED, reason=reasons.NEW_REVISION, message=message)
+            run.reconciling(reasons.NEW_REVISION, message)
+        run.obj = await self.writer.write_status(run.obj, run.in_progress())
+
+    async def _pull(
+        self,
+        run: draft.Draft,
+        want: declared.Declared,
+        remote: registry.RemoteRepository,
+        resolved: resolve.Resolved,
+        limit: deadline.Deadline,
+    ) -> tuple[typing.BinaryIO, dict[str, str]]:
+        """The verified layer and the manifest's annotations."""
+        layer_failed = reasons.LAYER_OPERATION_FAILED
+        async with limit.step(
+            reasons.PULL_FAILED, f"failed to pull artifact from '{run.obj.spec.url}'"
+        ):
+            media_type, body = await pull.image_manifest(
+                remote, resolved, platform=want.wanted.platform
+            )
+        with steps.step(reasons.FETCH_FAILED, layer_failed, "failed to parse artifact manifest"):
+            image = pull.parse_image(media_type, body)
+        with steps.step(reasons.FETCH_FAILED, layer_failed, ""):
+            layer = manifest.select_layer(image, want.wanted.media_type or None)
+        async with limit.step(layer_failed, "failed to extract the first layer from artifact"):
+            blob = await pull.blob(remote, layer, spool_dir=self.publisher.spool_dir)
+        return blob, dict(image.annotations)
+
+    async def _stage(
+        self, run: draft.Draft, want: declared.Declared, blob: typing.BinaryIO
+    ) -> publish.Staged:
+        verb = "copy" if want.wanted.is_copied else "archive"
+        with (
+            _storing(f"unable to {verb} artifact to storage"),
+            steps.step(
+                reasons.FETCH_FAILED,
+                reasons.LAYER_OPERATION_FAILED,
+                "failed to extract layer contents from artifact",
+                of=errors.ArchiveError,
+            ),
+            steps.step(
+                None,
+                reasons.SOURCE_IGNORE_ERROR,
+                "failed to load source ignore patterns from repository",
+                of=errors.IgnoreRulesError,
+            ),
+        ):
+            staged = await self.publisher.stage(blob, want.wanted)
+        run.drop(reasons.FETCH_FAILED)
+        if staged.skipped:
+            run.bind(self.log).info("entries left out of the artifact", skipped=staged.skipped)
+        return staged
+
+    async def _commit(
+        self,
+        request: requests.Request,
+        run: draft.Draft,
+        staged: publish.Staged,
+        resolved: resolve.Resolved,
+    ) -> stores.StoredFile:
+        newest = self.objects.get(request)
+        if newest is None or not _is_same(newest, run.obj):
+            await self.publisher.discard(staged)
+            raise errors.AbandonedError("the object changed while its artifact was being built")
+        with _storing("unable to archive artifact to storage"):
+            return await self.publisher.commit(
+                staged, path=f"{run.folder}/{resolved.digest.hex}{draft.SUFFIX}"
+            )
+
+    def _keep(
+        self,
+        run: draft.Draft,
+        stored: stores.StoredFile,
+        *,
+        revision: str,
+        metadata: dict[str, str],
+    ) -> None:
+        artifact = artifacts.Artifact(
+            path=stored.path,
+            url=self.options.url(stored.path),
+            revision=revision,
+            checksum=stored.digest.hex,
+            digest=str(stored.digest),
+            last_update_time=timestamps.format_seconds(self.clock()),
+            size=stored.size,
+            metadata=metadata,
+        )
+        run.keep(artifact, url=self.options.url(f"{run.folder}/{publish.LATEST}"))
+        run.observe_content_config(checksum=declared.content_config_checksum(run.obj.spec))
+        run.drop(reasons.ARTIFACT_OUTDATED)
+        self._mark_stored(run, revision)
+
+    def _mark_stored(self, run: draft.Draft, revision: str) -> None:
+        run.mark(
+            reasons.ARTIFACT_IN_STORAGE,
+            reason=reasons.SUCCEEDED,
+            message=self.texts.stored_for(revision),
+        )
+
+
+def _storing(prefix: str) -> typing.ContextManager[None]:
+    return steps.step(reasons.STORAGE_OPERATION_FAILED, reasons.ARCHIVE_OPERATION_FAILED, prefix)
+
+
+def _is_same(newest: ocirepository.OCIRepository, run: ocirepository.OCIRepository) -> bool:
+    return (
+        not newest.metadata.is_being_deleted
+        and newest.metadata.uid == run.metadata.uid
+        and newest.metadata.generation == run.metadata.generation
+    )

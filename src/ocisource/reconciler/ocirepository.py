@@ -1,0 +1,142 @@
+"""Reconcile one OCIRepository.
+
+The road, in order:
+
+1. an object under deletion is cleaned up; a suspended one is left alone;
+2. *custody*: is the artifact that status names still in the store, and unaltered?
+3. *fetch*: resolve the wanted digest and, if it is new, pull, pack and commit it;
+4. *summarize*: conditions and Ready, written as a patch of what changed; events; the queue's
+   answer.
+"""
+
+import dataclasses
+import random
+from collections.abc import Callable
+
+from ocisource import errors, logs
+from ocisource.api import ocirepository
+from ocisource.controller import request as requests
+from ocisource.reconciler import (
+    custody,
+    declared,
+    draft,
+    fetch,
+    notify,
+    options,
+    reasons,
+    steps,
+    summarize,
+    writer,
+)
+from ocisource.wire import timestamps
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciler:
+    """Brings one object's artifact and status up to date; safe for concurrent use."""
+
+    objects: fetch.Objects
+    writer: writer.Writer
+    custody: custody.Custody
+    fetcher: fetch.Fetcher
+    recorder: notify.Recorder
+    options: options.Options
+    texts: notify.Texts
+    clock: Callable[[], float]
+    rng: random.Random
+    log: logs.Log
+
+    async def reconcile(self, request: requests.Request) -> requests.Result:
+        """Run once for one object.
+
+        Raises StepFailedError for a failed run, after its status is written: the queue backs off.
+        """
+        obj = self.objects.get(request)
+        if obj is None:
+            return requests.Result()
+        run = self._draft(obj)
+        try:
+            if obj.metadata.is_being_deleted:
+                await self._delete(run)
+                return requests.Result()
+            if ocirepository.FINALIZER not in obj.metadata.finalizers:
+                run = self._draft(await self.writer.add_finalizer(obj))
+            if obj.spec.suspend:
+                run.bind(self.log).info("reconciliation is suspended for this object")
+                return requests.Result()
+            return await self._run(request, run)
+        except errors.AbandonedError as error:
+            # The object changed meanwhile, and that change has queued it again.
+            run.bind(self.log).debug("run abandoned", error=error.text)
+            return requests.Result()
+
+    async def _run(self, request: requests.Request, run: draft.Draft) -> requests.Result:
+        failure: steps.StepFailedError | None = None
+        interval = 0.0
+        old = run.obj.status
+        try:
+            await self.custody.check(run)
+            want = declared.read(run.obj.spec, platform=self.options.platform)
+            interval = want.interval
+            await self.fetcher.bring_up_to_date(request, run, want)
+        except steps.StepFailedError as error:
+            failure = error
+        conclusion = summarize.conclude(
+            run.status,
+            failure=failure,
+            generation=run.generation,
+            now=run.now,
+            requested_at=run.obj.requested_at,
+        )
+        await self.writer.write_status(run.obj, conclusion.status)
+        self._tell(run, old, conclusion, failure)
+        if conclusion.answer is summarize.Answer.NEVER:
+            return requests.Result()
+        if conclusion.answer is summarize.Answer.AFTER_INTERVAL:
+            return requests.Result(requeue_after=self.options.requeue_after(interval, self.rng))
+        raise failure or steps.StepFailedError(
+            conclusion.error, condition=None, reason=reasons.FAILED
+        )
+
+    async def _delete(self, run: draft.Draft) -> None:
+        """Remove the object's files, then our finalizer."""
+        if ocirepository.FINALIZER not in run.obj.metadata.finalizers:
+            return
+        try:
+            with steps.step(
+                None,
+                reasons.GARBAGE_COLLECTION_FAILED,
+                "garbage collection for deleted resource failed",
+            ):
+                await self.custody.remove(run)
+        except steps.StepFailedError as failure:
+            self.recorder.record(run.obj, notify.failure_event(failure))
+            raise
+        self.fetcher.forget(run.obj.metadata.uid)
+        await self.writer.remove_finalizer(run.obj)
+
+    def _tell(
+        self,
+        run: draft.Draft,
+        old: ocirepository.Status,
+        conclusion: summarize.Conclusion,
+        failure: steps.StepFailedError | None,
+    ) -> None:
+        """Record the event that the run ends with, and log it."""
+        log = run.bind(self.log)
+        if failure is not None:
+            self.recorder.record(run.obj, notify.failure_event(failure))
+            if failure.is_stalling:
+                log.error("reconciliation stalled", error=failure.message)
+            return
+        if conclusion.answer is not summarize.Answer.AFTER_INTERVAL:
+            return
+        event = notify.success_event(
+            old=old, new=conclusion.status, url=run.obj.spec.url, texts=self.texts
+        )
+        if event is not None:
+            self.recorder.record(run.obj, event)
+            log.info(event.message)
+
+    def _draft(self, obj: ocirepository.OCIRepository) -> draft.Draft:
+        return draft.Draft(obj, now=timestamps.format_seconds(self.clock()))

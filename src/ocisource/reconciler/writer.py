@@ -1,0 +1,161 @@
+"""Writer: patches of what changed, to status and finalizers, and nothing when nothing did.
+
+A status patch carries the resourceVersion it was made from, because merge patches replace lists:
+conditions that others have set must survive. On a conflict the object is read again and the
+patch made anew, a few times; the conditions that are ours win.
+"""
+
+import asyncio
+import dataclasses
+import typing
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from ocisource import errors
+from ocisource.api import conditions, ocirepository
+from ocisource.kube import resources
+from ocisource.reconciler import reasons
+from ocisource.wire import mergepatch
+
+CONFLICT_TRIES = 5
+CONFLICT_PAUSE = 0.1  # seconds between two tries
+
+_CONFLICT = 409
+_NOT_FOUND = 404
+
+
+class Patcher(typing.Protocol):
+    """Reads and patches single objects of the Kubernetes API."""
+
+    async def get(
+        self, resource: resources.Resource[resources.T], name: str, *, namespace: str
+    ) -> resources.T:
+        """The object; raises APIStatusError."""
+        ...
+
+    async def patch(
+        self,
+        resource: resources.Resource[resources.T],
+        name: str,
+        patch: typing.Any,
+        *,
+        namespace: str,
+        subresource: str = "",
+    ) -> resources.T:
+        """The object after a JSON merge patch; raises APIStatusError."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Writes to OCIRepositories; ``on_written`` hears of each object that came back."""
+
+    client: Patcher
+    resource: resources.Resource[ocirepository.OCIRepository]
+    on_written: Callable[[ocirepository.OCIRepository], object]
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+
+    async def add_finalizer(self, obj: ocirepository.OCIRepository) -> ocirepository.OCIRepository:
+        """The object with our finalizer; raises AbandonedError if it changed meanwhile."""
+        return await self._set_finalizers(obj, is_present=True)
+
+    async def remove_finalizer(self, obj: ocirepository.OCIRepository) -> None:
+        """Take our finalizer off, so that the object may go."""
+        await self._set_finalizers(obj, is_present=False)
+
+    async def write_status(
+        self, obj: ocirepository.OCIRepository, status: ocirepository.Status
+    ) -> ocirepository.OCIRepository:
+        """The object as it is after the status is written.
+
+        Raises AbandonedError when the object is gone or has a newer generation, APIStatusError.
+        """
+        base = obj
+        for attempt in range(CONFLICT_TRIES):
+            wanted = _with_foreign(status, base.status)
+            change = mergepatch.diff(_plain(base.status), _plain(wanted))
+            if not change:
+                return base
+            patch = {
+                "metadata": {"resourceVersion": base.metadata.resource_version},
+                "status": change,
+            }
+            try:
+                written = await self._patch(obj, patch, subresource="status")
+            except errors.APIStatusError as error:
+                if error.code != _CONFLICT or attempt == CONFLICT_TRIES - 1:
+                    raise
+                await self.sleep(CONFLICT_PAUSE)
+                base = await self._reread(obj)
+            else:
+                self.on_written(written)
+                return written
+        raise AssertionError  # the loop returns or raises
+
+    async def _reread(self, obj: ocirepository.OCIRepository) -> ocirepository.OCIRepository:
+        try:
+            live = await self.client.get(
+                self.resource, obj.metadata.name, namespace=obj.metadata.namespace
+            )
+        except errors.APIStatusError as error:
+            if error.code == _NOT_FOUND:
+                raise errors.AbandonedError("the object is gone") from error
+            raise
+        if (live.metadata.uid, live.metadata.generation) != (
+            obj.metadata.uid,
+            obj.metadata.generation,
+        ):
+            raise errors.AbandonedError("the object has a newer generation")
+        return live
+
+    async def _set_finalizers(
+        self, obj: ocirepository.OCIRepository, *, is_present: bool
+    ) -> ocirepository.OCIRepository:
+        base = obj
+        for attempt in range(CONFLICT_TRIES):
+            rest = [f for f in base.metadata.finalizers if f != ocirepository.FINALIZER]
+            patch = {
+                "metadata": {
+                    "finalizers": [*rest, ocirepository.FINALIZER] if is_present else rest or None,
+                    "resourceVersion": base.metadata.resource_version,
+                }
+            }
+            try:
+                written = await self._patch(obj, patch)
+            except errors.APIStatusError as error:
+                if error.code != _CONFLICT or attempt == CONFLICT_TRIES - 1:
+                    raise
+                await self.sleep(CONFLICT_PAUSE)
+                base = await self._reread(obj)
+            else:
+                self.on_written(written)
+                return written
+        raise AssertionError  # the loop returns or raises
+
+    async def _patch(
+        self, obj: ocirepository.OCIRepository, patch: typing.Any, *, subresource: str = ""
+    ) -> ocirepository.OCIRepository:
+        try:
+            return await self.client.patch(
+                self.resource,
+                obj.metadata.name,
+                patch,
+                namespace=obj.metadata.namespace,
+                subresource=subresource,
+            )
+        except errors.APIStatusError as error:
+            if error.code == _NOT_FOUND:
+                raise errors.AbandonedError("the object is gone") from error
+            raise
+
+
+def _plain(status: ocirepository.Status) -> typing.Any:
+    return msgspec.to_builtins(status)
+
+
+def _with_foreign(status: ocirepository.Status, live: ocirepository.Status) -> ocirepository.Status:
+    """Our conditions, and those that others have on the live object."""
+    ours = tuple(c for c in status.conditions if c.type in reasons.OWNED)
+    foreign = tuple(c for c in live.conditions if c.type not in reasons.OWNED)
+    return msgspec.structs.replace(status, conditions=conditions.ordered((*ours, *foreign)))

@@ -1,0 +1,103 @@
+"""Publish: filter, pack, digest and store. From a verified layer to a stored artifact.
+
+The work is in two halves, so that nothing is committed for an object that has changed meanwhile:
+``stage`` grinds in a packer's thread and leaves a staged file, ``commit`` gives it its name.
+"""
+
+import dataclasses
+import pathlib
+import typing
+from collections.abc import Callable
+
+from ocisource import digest as digests
+from ocisource import errors
+from ocisource.archive import limits as archive_limits
+from ocisource.archive import repack
+from ocisource.source import wanted, workers
+from ocisource.storage import store as stores
+
+COPY_BLOCK_BYTES = 256 * 1024
+LATEST = "latest.tar.gz"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """A packed file that has no name yet; ``skipped`` counts entries left out, by kind."""
+
+    blob: stores.StagedBlob
+    tar_digest: digests.Digest | None
+    entries: int
+    skipped: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Publisher:
+    """Packs layers and commits them to the store."""
+
+    store: stores.Store
+    workers: workers.Workers
+    limits: archive_limits.Limits
+    spool_dir: pathlib.Path
+
+    async def stage(self, blob: typing.BinaryIO, want: wanted.Wanted) -> Staged:
+        """Pack (or copy) the layer into the store's staging area.
+
+        Raises ArchiveError for what is inside the layer and StorageError for the store.
+        """
+
+        def job(is_cancelled: Callable[[], bool]) -> Staged:
+            with self.store.stage() as stage:
+                if want.is_copied:
+                    return _copy(blob, stage, is_cancelled)
+                return self._pack(blob, want, stage, is_cancelled)
+
+        return await self.workers.pack(job, discard=lambda staged: staged.blob.discard())
+
+    def _pack(
+        self,
+        blob: typing.BinaryIO,
+        want: wanted.Wanted,
+        stage: stores.Stage,
+        is_cancelled: Callable[[], bool],
+    ) -> Staged:
+        packed = repack.repack(
+            blob,
+            compression=None,
+            ignore=want.ignore,
+            limits=self.limits,
+            write=stage.write,
+            is_cancelled=is_cancelled,
+            spool_dir=self.spool_dir,
+        )
+        return Staged(
+            blob=stage.finish(),
+            tar_digest=packed.tar_digest,
+            entries=packed.entries,
+            skipped=dict(packed.skipped),
+        )
+
+    async def commit(self, staged: Staged, *, path: str) -> stores.StoredFile:
+        """Give the staged file its name, durably, and point ``latest.tar.gz`` at it.
+
+        Raises StorageError; the file that had the name before stays then.
+        """
+        folder = path.rpartition("/")[0]
+
+        def call() -> stores.StoredFile:
+            stored = self.store.publish(staged.blob, path=path, tar_digest=staged.tar_digest)
+            self.store.point_latest(folder, path)
+            return stored
+
+        return await self.workers.block(call)
+
+    async def discard(self, staged: Staged) -> None:
+        """Remove a staged file that nobody wants any more."""
+        await self.workers.block(staged.blob.discard)
+
+
+def _copy(blob: typing.BinaryIO, stage: stores.Stage, is_cancelled: Callable[[], bool]) -> Staged:
+    while chunk := blob.read(COPY_BLOCK_BYTES):
+        if is_cancelled():
+            raise errors.AbandonedError("copying was called off")
+        stage.write(chunk)
+    return Staged(blob=stage.finish(), tar_digest=None, entries=0, skipped={})

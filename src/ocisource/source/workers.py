@@ -1,0 +1,60 @@
+"""Two small pools of threads: packers that grind, and a pool for blocking calls.
+
+A thread cannot be cancelled. Whoever gives up on a packer sets its token, which the packer reads
+at each block; its result, should there still be one, goes to ``discard``.
+"""
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+import typing
+from collections.abc import Callable
+
+BLOCKING_THREADS = 8
+
+T = typing.TypeVar("T")
+
+
+class Workers:
+    """The pools; close() waits for what is under way."""
+
+    def __init__(self, *, packers: int | None = None, blocking: int = BLOCKING_THREADS) -> None:
+        self._packers = concurrent.futures.ThreadPoolExecutor(
+            max_workers=packers or os.cpu_count() or 1, thread_name_prefix="packer"
+        )
+        self._blocking = concurrent.futures.ThreadPoolExecutor(
+            max_workers=blocking, thread_name_prefix="blocking"
+        )
+
+    async def block(self, call: Callable[[], T]) -> T:
+        """Run a short blocking call (a rename, an fsync) and wait for it."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._blocking, call)
+
+    async def pack(
+        self, job: Callable[[Callable[[], bool]], T], *, discard: Callable[[T], object]
+    ) -> T:
+        """Run ``job(is_cancelled)`` on a packer.
+
+        When the waiter is cancelled, the job is told so and its late result is discarded.
+        """
+        token = threading.Event()
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._packers, job, token.is_set)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            token.set()
+            future.add_done_callback(lambda done: _drop(done, discard))
+            raise
+
+    async def close(self) -> None:
+        """Wait for the threads to finish what they have begun."""
+        await asyncio.to_thread(self._packers.shutdown, cancel_futures=True)
+        await asyncio.to_thread(self._blocking.shutdown)
+
+
+def _drop(done: "asyncio.Future[T]", discard: Callable[[T], object]) -> None:
+    if not done.cancelled() and done.exception() is None:
+        discard(done.result())
