@@ -13,6 +13,7 @@ The reconciler adds the meaning.
     │   └── NoMatchError               the range is fine, but no tag satisfies it
     ├── CredentialError              a Secret, TLS pair, proxy or cloud login that cannot be used
     ├── TransportError               connect, deadline, TLS, proxy
+    │   ├── NotSentError               no connection was made: the request had no effect
     │   ├── DeadlineError              the time allowed ran out
     │   ├── TLSError                   the peer's certificate, or ours, was not accepted
     │   └── ForbiddenAddressError      a redirect, realm or name leads where it must not
@@ -73,6 +74,14 @@ class CredentialError(OcisourceError):
 
 class TransportError(OcisourceError):
     """The host could not be spoken to."""
+
+
+class NotSentError(TransportError):
+    """No connection was made, so the request certainly had no effect."""
+
+
+class ConnectionLostError(TransportError):
+    """A connection that stood broke; the same request may succeed on another one."""
 
 
 class DeadlineError(TransportError):

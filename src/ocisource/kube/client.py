@@ -1,0 +1,465 @@
+"""A thin typed client: get, list, watch, create, update, patch, delete, discover.
+
+Every call passes the rate limiter, carries the login of the moment, has a deadline, and reads a
+bounded answer. Retried here, briefly, is only what certainly had no effect or does no harm twice:
+
+1. 401 with a renewable login: once, with the next login.
+2. 429, and 5xx with ``Retry-After``: the server did nothing; it says when to come back.
+3. No connection made: any verb. Connection lost: idempotent calls alone.
+
+Longer waiting is for those who call: the reflector, the workqueue and the lease have back-offs.
+
+Example::
+
+    client = Client(config.load())
+    secret = await client.get(resources.SECRETS, "pull", namespace="apps")
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import random
+import time
+import typing
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+import aiohttp
+import msgspec
+
+from ocisource import errors, logs, metrics
+from ocisource.kube import answers, config, logins, patch, ratelimit, resources, transport
+from ocisource.net import backoff
+
+T = typing.TypeVar("T")
+_SERVER_ERROR = 500
+_TOO_MANY = 429
+_UNAUTHORIZED = 401
+_SUCCESSES = range(200, 300)
+
+_log = logs.get("kube")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """How a client behaves; times in seconds.
+
+    ``qps`` and ``burst`` limit requests (0: no limit); ``request_timeout`` bounds one attempt with
+    its body, a watch excepted; ``page_size`` is objects in a page of a list; ``retries`` how often
+    one call is tried again; ``retry_after_cap`` the longest ``Retry-After`` that is waited for
+    here, a longer one is handed to the caller in the error; ``field_manager`` owns what we write.
+    """
+
+    qps: float = 50.0
+    burst: int = 300
+    request_timeout: float = 30.0
+    page_size: int = 500
+    retries: int = 4
+    retry_after_cap: float = 10.0
+    field_manager: str = "source-controller"
+    user_agent: str = "ocisource"
+
+
+DEFAULTS: typing.Final = ClientSettings()
+# Between tries after a connection was refused or lost.
+_RECONNECT: typing.Final = backoff.Backoff(initial=0.1, factor=2.0, cap=1.0, jitter=0.5)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listing(typing.Generic[T]):
+    """A whole list and the version that a watch goes on from."""
+
+    items: tuple[T, ...]
+    resource_version: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which objects of a kind: an empty namespace means all, an empty selector any."""
+
+    namespace: str = ""
+    label_selector: str = ""
+    field_selector: str = ""
+
+    def query(self) -> tuple[tuple[str, str], ...]:
+        """As query parameters."""
+        pairs = (("labelSelector", self.label_selector), ("fieldSelector", self.field_selector))
+        return tuple(pair for pair in pairs if pair[1])
+
+
+EVERYTHING: typing.Final = Scope()
+
+
+class Client:
+    """Speaks to one API server; make it inside a running loop, close it at the end."""
+
+    def __init__(
+        self,
+        cluster: config.ClusterConfig,
+        *,
+        settings: ClientSettings = DEFAULTS,
+        observed: metrics.Metrics | None = None,
+        environ: Mapping[str, str] = os.environ,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        rng: random.Random | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        self.cluster = cluster
+        self.settings = settings
+        self._transport = transport.Transport(
+            cluster, user_agent=settings.user_agent, environ=environ, observed=observed
+        )
+        self._limiter = ratelimit.TokenBucket(
+            qps=settings.qps, burst=settings.burst, clock=clock, sleep=sleep
+        )
+        self._wall = wall
+        self._sleep = sleep
+        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self._warn = warn
+
+    async def __aenter__(self) -> typing.Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._transport.close()
+
+    # Reading.
+
+    async def get(self, resource: resources.Resource[T], name: str, *, namespace: str = "") -> T:
+        """An object; raises APIStatusError (404 when there is none) and TransportError."""
+        call = transport.Call(
+            "GET",
+            resource.path(namespace=namespace, name=name),
+            accept=_accept(resource),
+            is_idempotent=True,
+        )
+        return self._reader(resource).object(await self.send(call))
+
+    async def list(self, resource: resources.Resource[T], scope: Scope = EVERYTHING) -> Listing[T]:
+        """All objects as of one moment; raises APIStatusError and TransportError."""
+        items: list[T] = []
+        version = ""
+        async for page in self.pages(resource, scope):
+            items += page.items
+            version = page.resource_version
+        return Listing(tuple(items), version)
+
+    async def pages(
+        self, resource: resources.Resource[T], scope: Scope = EVERYTHING
+    ) -> AsyncIterator[answers.Page[T]]:
+        """The pages of a list as of one moment, from the newest state (no resourceVersion).
+
+        Raises APIStatusError and TransportError; a token that expires on the way is a 410.
+        """
+        token = ""
+        while True:
+            page = await self.page(resource, scope, token=token, limit=self.settings.page_size)
+            yield page
+            if not page.next_token:
+                return
+            token = page.next_token
+
+    async def page(
+        self, resource: resources.Resource[T], scope: Scope, *, token: str, limit: int
+    ) -> answers.Page[T]:
+        """One page of a list; a ``limit`` of 0 asks for the whole list."""
+        query = scope.query()
+        if limit:
+            query += (("limit", str(limit)),)
+        if token:
+            query += (("continue", token),)
+        call = transport.Call(
+            "GET",
+            resource.path(namespace=scope.namespace),
+            query=query,
+            accept=_accept(resource, is_list=True),
+            is_idempotent=True,
+        )
+        return self._reader(resource).page(await self.send(call))
+
+    async def watch(
+        self,
+        resource: resources.Resource[T],
+        scope: Scope = EVERYTHING,
+        *,
+        resource_version: str = "",
+        duration: float = 300.0,
+        inactivity: float = 120.0,
+    ) -> AsyncIterator[answers.WatchEvent[T]]:
+        """Changes after ``resource_version``, until the server ends the stream.
+
+        ``duration`` seconds are asked of the server, ``inactivity`` seconds of silence end the
+        stream with DeadlineError. Raises APIStatusError (410, as HTTP or as an event, when the
+        version is too old) and TransportError. Bookmarks are asked for, but may not come.
+        """
+        query = (
+            *scope.query(),
+            ("watch", "1"),
+            ("allowWatchBookmarks", "true"),
+            ("timeoutSeconds", str(max(int(duration), 1))),
+        )
+        if resource_version:
+            query += (("resourceVersion", resource_version),)
+        call = transport.Call(
+            "GET",
+            resource.path(namespace=scope.namespace),
+            query=query,
+            accept=_accept(resource),
+            is_idempotent=True,
+        )
+        limits = aiohttp.ClientTimeout(
+            total=None, sock_connect=transport.CONNECT_TIMEOUT, sock_read=inactivity
+        )
+        reader = self._reader(resource)
+        async with self._opened(call, limits) as response:
+            async for line in answers.lines(response):
+                if (event := reader.event(line)) is not None:
+                    yield event
+
+    # Writing.
+
+    async def create(
+        self, resource: resources.Resource[T], obj: T | Mapping[str, typing.Any], *, namespace: str
+    ) -> T:
+        """Create an object; raises APIStatusError (409 AlreadyExists) and TransportError."""
+        call = transport.Call(
+            "POST",
+            resource.path(namespace=namespace),
+            query=(("fieldManager", self.settings.field_manager),),
+            body=msgspec.json.encode(obj),
+            accept=_accept(resource),
+        )
+        return self._reader(resource).object(await self.send(call))
+
+    async def update(
+        self,
+        resource: resources.Resource[T],
+        name: str,
+        obj: T,
+        *,
+        namespace: str = "",
+        subresource: str = "",
+        is_limited: bool = True,
+    ) -> T:
+        """Replace an object, whose type must hold all that the object holds.
+
+        Raises APIStatusError (409 when its resourceVersion is not the newest), TransportError.
+        """
+        call = transport.Call(
+            "PUT",
+            resource.path(namespace=namespace, name=name, subresource=subresource),
+            query=(("fieldManager", self.settings.field_manager),),
+            body=msgspec.json.encode(obj),
+            accept=_accept(resource),
+            is_limited=is_limited,
+        )
+        return self._reader(resource).object(await self.send(call))
+
+    async def patch(
+        self,
+        resource: resources.Resource[T],
+        name: str,
+        change: patch.Patch,
+        *,
+        namespace: str = "",
+        subresource: str = "",
+        is_forced: bool = False,
+    ) -> T:
+        """Change an object and return what it now is; raises APIStatusError and TransportError.
+
+        ``is_forced`` lets a server-side apply take fields from other managers.
+        """
+        query: tuple[tuple[str, str], ...] = (("fieldManager", self.settings.field_manager),)
+        if is_forced:
+            query += (("force", "true"),)
+        call = transport.Call(
+            "PATCH",
+            resource.path(namespace=namespace, name=name, subresource=subresource),
+            query=query,
+            body=change.body,
+            content_type=change.content_type,
+            accept=_accept(resource),
+            is_idempotent=change.is_idempotent,
+        )
+        return self._reader(resource).object(await self.send(call))
+
+    async def delete(
+        self,
+        resource: resources.Resource[typing.Any],
+        name: str,
+        *,
+        namespace: str = "",
+        uid: str = "",
+        propagation: str = "Background",
+    ) -> None:
+        """Delete an object, only if it still has ``uid`` when one is given.
+
+        Raises APIStatusError (404, 409 for another uid) and TransportError.
+        """
+        options: dict[str, typing.Any] = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": propagation,
+        }
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        call = transport.Call(
+            "DELETE",
+            resource.path(namespace=namespace, name=name),
+            body=msgspec.json.encode(options),
+        )
+        await self.send(call)
+
+    # The server itself.
+
+    async def versions(self, group: str) -> tuple[str, ...]:
+        """Versions that the server serves of a group, its preferred one first; () for none."""
+        try:
+            found = await self.document(f"/apis/{group}")
+        except errors.APIStatusError as exc:
+            if answers.is_not_found(exc):
+                return ()
+            raise
+        served = [str(entry.get("version", "")) for entry in found.get("versions") or ()]
+        preferred = (found.get("preferredVersion") or {}).get("version")
+        return tuple(sorted(served, key=lambda version: version != preferred))
+
+    async def discover(self, group: str, version: str) -> tuple[str, ...]:
+        """Plurals that the server serves in a group and version; () when it has neither."""
+        root = f"/apis/{group}/{version}" if group else f"/api/{version}"
+        try:
+            found = await self.document(root)
+        except errors.APIStatusError as exc:
+            if answers.is_not_found(exc):
+                return ()
+            raise
+        return tuple(str(entry.get("name", "")) for entry in found.get("resources") or ())
+
+    async def document(
+        self, path: str, *, accept: str = "application/json"
+    ) -> dict[str, typing.Any]:
+        """Any JSON document of the API, as it is; raises APIStatusError and TransportError."""
+        body = await self.send(transport.Call("GET", path, accept=accept, is_idempotent=True))
+        try:
+            decoded = msgspec.json.decode(body)
+        except msgspec.MsgspecError as exc:
+            raise errors.TransportError(f"unreadable answer to {path}: {exc}") from exc
+        if not isinstance(decoded, dict):
+            raise errors.TransportError(f"unreadable answer to {path}: not an object")
+        return decoded
+
+    async def adopt_server_fairness(self) -> bool:
+        """Limit ourselves no more if the server queues fairly (API priority and fairness).
+
+        Raises APIStatusError and TransportError.
+        """
+        call = transport.Call("GET", "/livez/ping", accept="*/*", is_idempotent=True)
+        async with self._opened(call, self._limits()) as response:
+            is_fair = "X-Kubernetes-PF-FlowSchema-UID" in response.headers
+        if is_fair:
+            self._limiter.lift()
+        return is_fair
+
+    # The one way out.
+
+    async def send(self, call: transport.Call) -> bytes:
+        """Send a call, with the retries of this module; returns the body.
+
+        Raises APIStatusError and TransportError.
+        """
+        retry = 0
+        while True:
+            try:
+                async with self._opened(call, self._limits()) as response:
+                    return await answers.body(response)
+            except errors.TransportError as exc:
+                # _opened has had its own retries; this is for an answer cut off in the middle.
+                is_cut = call.is_idempotent and _is_lost(exc) and retry < self.settings.retries
+                if not is_cut:
+                    raise
+            await self._sleep(_RECONNECT.delay(retry, rng=self._rng))
+            retry += 1
+
+    @contextlib.asynccontextmanager
+    async def _opened(
+        self, call: transport.Call, limits: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The positive answer to a call; negative ones are raised or tried again."""
+        rejected: logins.Login | None = None
+        retry = 0
+        while True:
+            if call.is_limited:
+                await self._limiter.take()
+            login = await self.cluster.login_source.login()
+            async with contextlib.AsyncExitStack() as stack:
+                try:
+                    response = await stack.enter_async_context(
+                        self._transport.open(call, login=login, limits=limits)
+                    )
+                except errors.TransportError as exc:
+                    if retry >= self.settings.retries or not _may_repeat(call, exc):
+                        raise
+                    pause = _RECONNECT.delay(retry, rng=self._rng)
+                else:
+                    if response.status in _SUCCESSES:
+                        self._pass_on_warnings(response)
+                        yield response
+                        return
+                    failure = await answers.failure(response, now=self._wall())
+                    if failure.code == _UNAUTHORIZED and rejected is None:
+                        if not self.cluster.login_source.reject(login):
+                            raise failure
+                        rejected, pause = login, 0.0
+                    else:
+                        pause = self._patience(failure, retry)
+            retry += 1
+            await self._sleep(pause)
+
+    def _patience(self, failure: errors.APIStatusError, retry: int) -> float:
+        """Seconds to wait before the next try; raises ``failure`` when there is none."""
+        wish = failure.retry_after
+        is_busy = failure.code == _TOO_MANY or (failure.code >= _SERVER_ERROR and wish is not None)
+        wish = 1.0 if wish is None else wish
+        if not is_busy or retry >= self.settings.retries or wish > self.settings.retry_after_cap:
+            raise failure
+        return wish + _RECONNECT.delay(retry, rng=self._rng)
+
+    def _limits(self) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(
+            total=self.settings.request_timeout, sock_connect=transport.CONNECT_TIMEOUT
+        )
+
+    def _pass_on_warnings(self, response: aiohttp.ClientResponse) -> None:
+        if self._warn is None:
+            return
+        for header in response.headers.getall("Warning", ()):
+            # RFC 7234, 5.5: warn-code warn-agent warn-text, here always 299 - "...".
+            _, _, text = header.partition('"')
+            self._warn(text.removesuffix('"').replace('\\"', '"'))
+
+    def _reader(self, resource: resources.Resource[T]) -> answers.Reader[T]:
+        return answers.Reader(resource, complain=_log.error)
+
+
+def _accept(resource: resources.Resource[typing.Any], *, is_list: bool = False) -> str:
+    if not resource.is_metadata_only:
+        return resources.JSON
+    # Plain JSON is no alternative: it would carry the Secrets' data.
+    return resources.METADATA_LIST if is_list else resources.METADATA_ONLY
+
+
+def _is_lost(error: errors.TransportError) -> bool:
+    """Whether the connection broke, rather than ran out of time or was not trusted."""
+    return not isinstance(error, (errors.DeadlineError, errors.TLSError, errors.NotSentError))
+
+
+def _may_repeat(call: transport.Call, error: errors.TransportError) -> bool:
+    if isinstance(error, errors.NotSentError):
+        return True
+    return call.is_idempotent and _is_lost(error)

@@ -1,0 +1,234 @@
+"""One API server's connection pool: TLS, login, proxy, deadlines; errors of our own tree.
+
+The pool is renewed when the CA or the client certificate changes (a kubelet or a plugin rotates
+them); requests on the old pool are let finish.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import socket
+import typing
+from collections.abc import AsyncIterator, Mapping
+
+import aiohttp
+import yarl
+
+from ocisource import errors, metrics
+from ocisource.kube import config, logins
+from ocisource.net import proxy, tls
+
+CONNECTIONS = 256  # at once to one API server: workers, watches and the lease together
+CONNECT_TIMEOUT = 10.0  # seconds for TCP and TLS
+KEEPALIVE = 90.0  # seconds an idle connection is kept; API servers close theirs after more
+MAX_HEADER_BYTES = 64 * 1024  # of one header field: audit and warning headers can be long
+# A peer that vanished without a word is noticed after 30 + 3 times 10 seconds.
+_PROBE_IDLE, _PROBE_INTERVAL, _PROBE_COUNT = 30, 10, 3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Call:
+    """A request before a login is added; ``is_limited`` False passes the rate limiter by."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = dataclasses.field(default=None, repr=False)
+    content_type: str = "application/json"
+    accept: str = "application/json"
+    is_idempotent: bool = False
+    is_limited: bool = True
+
+
+@dataclasses.dataclass(slots=True)
+class _Pool:
+    session: aiohttp.ClientSession
+    key: tuple[bytes, bytes, bytes]
+    users: int = 0
+    is_retired: bool = False
+
+
+class Transport:
+    """Sends calls, one attempt each."""
+
+    def __init__(
+        self,
+        cluster: config.ClusterConfig,
+        *,
+        user_agent: str,
+        environ: Mapping[str, str] = os.environ,
+        observed: metrics.Metrics | None = None,
+    ) -> None:
+        self._cluster = cluster
+        self._base = yarl.URL(cluster.server)
+        self._user_agent = user_agent
+        self._observed = observed
+        self._pool: _Pool | None = None
+        self._proxy = (
+            _proxy(cluster.proxy_url)
+            if cluster.proxy_url
+            else proxy.from_environment(cluster.server, environ=environ)
+        )
+        if self._proxy is not None and self._proxy.scheme == "socks5":
+            raise errors.UsageError("SOCKS5 proxies are not supported for the API server")
+
+    @property
+    def host(self) -> str:
+        """``host:port`` of the API server."""
+        return self._base.authority
+
+    async def close(self) -> None:
+        """Close all connections."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.session.close()
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self, call: Call, *, login: logins.Login, limits: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a call and yield the answer, whatever its status, with the body yet to be read.
+
+        Raises TransportError and its leaves, also for what goes wrong while the caller reads.
+        """
+        pool = self._renewed(login)
+        pool.users += 1
+        code = "<error>"
+        try:
+            with _translated(self.host):
+                async with pool.session.request(
+                    call.method,
+                    self._url(call),
+                    data=call.body,
+                    headers=self._headers(call, login),
+                    allow_redirects=False,
+                    timeout=limits,
+                    server_hostname=self._cluster.tls_server_name or None,
+                    proxy=self._proxy.address if self._proxy else None,
+                    proxy_auth=self._proxy_auth(),
+                ) as response:
+                    code = str(response.status)
+                    self._count(call.method, code)
+                    yield response
+        except errors.TLSError:
+            # The server may have a new CA: read ours again for the next attempt.
+            self._cluster.certificate_authority.expire()
+            raise
+        finally:
+            if code == "<error>":
+                self._count(call.method, code)
+            pool.users -= 1
+            if pool.is_retired and not pool.users:
+                await pool.session.close()
+
+    def _count(self, method: str, code: str) -> None:
+        if self._observed is not None:
+            self._observed.rest_requests.labels(code, method, self.host).inc()
+
+    def _url(self, call: Call) -> yarl.URL:
+        # Paths come percent-encoded from Resource.path, and must not be encoded again.
+        path = self._base.raw_path.rstrip("/") + call.path
+        return self._base.with_path(path, encoded=True).with_query(call.query)
+
+    def _headers(self, call: Call, login: logins.Login) -> list[tuple[str, str]]:
+        headers = [("Accept", call.accept), ("User-Agent", self._user_agent)]
+        if call.body is not None:
+            headers.append(("Content-Type", call.content_type))
+        if authorization := login.authorization:
+            headers.append(("Authorization", authorization))
+        acting = self._cluster.impersonation
+        if acting.user:
+            headers.append(("Impersonate-User", acting.user))
+            headers += [("Impersonate-Group", group) for group in acting.groups]
+            if acting.uid:
+                headers.append(("Impersonate-Uid", acting.uid))
+        return headers
+
+    def _proxy_auth(self) -> aiohttp.BasicAuth | None:
+        if self._proxy is None or not self._proxy.username:
+            return None
+        return aiohttp.BasicAuth(self._proxy.username, self._proxy.password)
+
+    def _renewed(self, login: logins.Login) -> _Pool:
+        authority = self._cluster.certificate_authority.read()
+        key = (authority, login.certificate_pem, login.key_pem)
+        pool = self._pool
+        if pool is not None and pool.key == key:
+            return pool
+        self._pool = _Pool(self._new_session(authority, login), key)
+        if pool is not None:
+            pool.is_retired = True
+            if not pool.users:
+                _close_soon(pool.session)
+        return self._pool
+
+    def _new_session(self, authority: bytes, login: logins.Login) -> aiohttp.ClientSession:
+        identity = tls.TLSIdentity(
+            ca_pem=authority or None,
+            certificate_pem=login.certificate_pem or None,
+            key_pem=login.key_pem or None,
+        )
+        context = identity.context(
+            is_verified=not self._cluster.is_insecure, has_system_roots=not authority
+        )
+        connector = aiohttp.TCPConnector(
+            ssl=context,
+            limit=CONNECTIONS,
+            keepalive_timeout=KEEPALIVE,
+            socket_factory=_probed_socket,
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            max_field_size=MAX_HEADER_BYTES,
+        )
+
+
+def _close_soon(session: aiohttp.ClientSession) -> None:
+    # An idle session's close waits for nothing that matters; the loop keeps the task alive.
+    task = asyncio.get_running_loop().create_task(session.close())
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def _proxy(url: str) -> proxy.Proxy:
+    try:
+        return proxy.Proxy.parse(url)
+    except errors.CredentialError as exc:
+        raise errors.UsageError(f"proxy-url: {exc}") from exc
+
+
+def _probed_socket(
+    info: tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, typing.Any],
+) -> socket.socket:
+    """A socket that asks a silent peer whether it is still there."""
+    made = socket.socket(info[0], info[1], info[2])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", _PROBE_IDLE),
+        ("TCP_KEEPINTVL", _PROBE_INTERVAL),
+        ("TCP_KEEPCNT", _PROBE_COUNT),
+    ):
+        if hasattr(socket, option):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return made
+
+
+@contextlib.contextmanager
+def _translated(host: str) -> typing.Iterator[None]:
+    try:
+        yield
+    except aiohttp.ClientConnectorCertificateError as exc:
+        reason = getattr(exc.certificate_error, "verify_message", "") or "not trusted"
+        raise errors.TLSError(f"certificate of the API server {host}: {reason}") from exc
+    except aiohttp.ClientConnectorSSLError as exc:
+        raise errors.TLSError(f"TLS with the API server {host}: {exc.os_error}") from exc
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
+        reason = getattr(exc, "strerror", None) or "connect timeout"
+        raise errors.NotSentError(f"cannot connect to the API server {host}: {reason}") from exc
+    except TimeoutError as exc:
+        raise errors.DeadlineError(f"the API server {host} did not answer in time") from exc
+    except (aiohttp.ClientError, ConnectionError) as exc:
+        reason = str(exc) or type(exc).__name__
+        raise errors.TransportError(f"connection to the API server {host}: {reason}") from exc
