@@ -1,0 +1,77 @@
+"""Bytes on their way into the store: written beside it, hashed as they come."""
+
+import dataclasses
+import os
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from ocisource import digest as digests
+from ocisource import errors
+from ocisource.storage import failures
+
+_BUFFER = 1 << 18  # bytes gathered before a write
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StagedBlob:
+    """Complete, durable bytes that have no name in the store yet."""
+
+    digest: digests.Digest
+    size: int
+    location: Path
+
+
+class Stage:
+    """A temporary file: ``write()`` the bytes, ``finish()``, then publish before leaving ``with``.
+
+    What was not published is removed at the end. To be used by one thread at a time::
+
+        with store.stage() as stage:
+            stage.write(data)
+            store.publish(stage.finish(), path=path, tar_digest=None)
+    """
+
+    def __init__(self, folder: Path) -> None:
+        with failures.reported("failed to create a temporary file in the store"):
+            descriptor, name = tempfile.mkstemp(dir=folder)
+            self._file: BinaryIO = os.fdopen(descriptor, "wb", buffering=_BUFFER)
+        self._location = Path(name)
+        self._hasher = digests.Hasher()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.discard()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Take the next bytes; raises StorageError (disk full …)."""
+        if self._file.closed:
+            raise errors.StorageError("nothing can be written to a finished file of the store")
+        with failures.reported("failed to write to the store"):
+            self._file.write(data)
+        self._hasher.update(data)
+
+    def finish(self) -> StagedBlob:
+        """Flush everything to the disk; raises StorageError."""
+        with failures.reported("failed to write to the store"):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        return StagedBlob(self._hasher.digest, self._hasher.size, self._location)
+
+    def discard(self) -> None:
+        """Remove the temporary file unless it was published."""
+        try:
+            self._file.close()
+        except OSError:
+            # The flush of a file that is thrown away failed; what was written does not matter.
+            self._file.raw.close() if hasattr(self._file, "raw") else None
+        self._location.unlink(missing_ok=True)
