@@ -8,8 +8,10 @@ import pathlib
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
+import hypothesis
 import pytest
 
+from ocisource.manifests import load
 from tests.parts import (
     certificates,
     git,
@@ -21,6 +23,10 @@ from tests.parts import (
     registry,
     skopeo,
 )
+
+# A loaded machine is no reason to fail: no property test has a deadline.
+hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("house")
 
 
 @pytest.fixture(scope="session")
@@ -135,6 +141,13 @@ def control_plane(
     """One real API server for the whole run; use a namespace of your own."""
     with kubernetes.start(tmp_path_factory.mktemp("kubernetes")) as plane:
         yield plane
+
+
+@pytest.fixture(scope="session")
+def source_api(control_plane: kubernetes.ControlPlane) -> kubernetes.ControlPlane:
+    """The real API server with the shipped OCIRepository CRD."""
+    control_plane.create_crd(load.crd())
+    return control_plane
 
 
 @pytest.fixture

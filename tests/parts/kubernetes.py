@@ -16,7 +16,8 @@ import pathlib
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -86,7 +87,10 @@ class ControlPlane:
         token: str = ADMIN_TOKEN,
         content_type: str = "application/json",
     ) -> tuple[int, dict[str, object]]:
-        """One plain request: its status and its JSON answer, be it a success or a Status."""
+        """One plain request: its status and its JSON answer, be it a success or a Status.
+
+        An answer that is no JSON (an unknown path) comes as ``{"message": text}``.
+        """
         request = urllib.request.Request(  # noqa: S310 - always our own https address
             self.url + path,
             method=method,
@@ -95,10 +99,10 @@ class ControlPlane:
         )
         try:
             with _opener(self.ca_file).open(request, timeout=_REQUEST_SECONDS) as answer:
-                return answer.status, json.loads(answer.read(_ANSWER_BYTES))
+                return answer.status, _decoded(answer.read(_ANSWER_BYTES))
         except urllib.error.HTTPError as error:
             with error:
-                return error.code, json.loads(error.read(_ANSWER_BYTES))
+                return error.code, _decoded(error.read(_ANSWER_BYTES))
 
     def create_namespace(self, name: str) -> str:
         """Make a namespace (an existing one is fine) and return its name."""
@@ -106,6 +110,17 @@ class ControlPlane:
         status, answer = self.request("POST", "/api/v1/namespaces", body)
         assert status in {201, 409}, answer
         return name
+
+    def create_crd(self, document: Mapping[str, Any]) -> None:
+        """Make a CustomResourceDefinition and wait until its resources are served."""
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        status, answer = self.request("POST", path, document)
+        assert status in {201, 409}, answer
+        spec = document["spec"]
+        plural, served = spec["names"]["plural"], spec["versions"]
+        for version in (each["name"] for each in served if each["served"]):
+            resource = f"/apis/{spec['group']}/{version}/{plural}"
+            processes.poll(lambda at=resource: self.request("GET", at)[0] == 200, what=resource)  # type: ignore[misc]
 
     def service_account_token(self, namespace: str, name: str) -> str:
         """A token of an existing ServiceAccount, as a Pod would get it (TokenRequest)."""
@@ -229,6 +244,15 @@ def _is_ready(folder: pathlib.Path, port: int) -> bool:
             return bool(answer.status == 200)
     except OSError:  # refused, not trusted yet, or 500 while the start goes on
         return False
+
+
+def _decoded(body: bytes) -> dict[str, object]:
+    try:
+        decoded = json.loads(body)
+    except ValueError:
+        return {"message": body.decode(errors="replace")}
+    assert isinstance(decoded, dict)
+    return decoded
 
 
 def _opener(authority: pathlib.Path) -> urllib.request.OpenerDirector:

@@ -10,7 +10,8 @@ import typing
 import msgspec
 
 from ocisource.api import artifact as artifacts
-from ocisource.api import conditions, meta
+from ocisource.api import conditions as api_conditions
+from ocisource.api import meta
 
 GROUP: typing.Final = "source.toolkit.fluxcd.io"
 VERSIONS: typing.Final = ("v1", "v1beta2")
@@ -74,7 +75,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
     """What the controller observed."""
 
     observed_generation: int = 0
-    conditions: conditions.Conditions = ()
+    conditions: api_conditions.Conditions = ()
     url: str = ""
     artifact: artifacts.Artifact | None = None
     last_handled_reconcile_at: str = ""
