@@ -291,7 +291,7 @@ class Delayed(typing.Generic[K]):
     def drop(self, key: K) -> None:
         """Forget a key."""
         self._entries.pop(key, None)
-        if len(self._heap) > 2 * len(self._entries) + 64:  # noqa: PLR2004 - mostly dead entries
+        if len(self._heap) > 2 * len(self._entries) + 64:
             self._heap = [item for item in self._heap if self._is_live(item)]
             heapq.heapify(self._heap)
 

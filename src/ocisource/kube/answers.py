@@ -23,7 +23,6 @@ MAX_MESSAGE = 4096  # characters of a foreign error message
 GONE = 410
 # msgspec limits nesting by RecursionError, which is no MsgspecError.
 _UNREADABLE = (msgspec.MsgspecError, RecursionError)
-INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
 class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
@@ -62,7 +61,7 @@ class WatchEvent(typing.Generic[T]):
 
     type: EventType
     obj: T | None
-    resource_version: str
+    metadata: meta.ObjectMeta
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -140,19 +139,19 @@ class Reader(typing.Generic[T]):
         except ValueError:
             return None
         if kind is EventType.BOOKMARK:
-            return WatchEvent(kind, None, self._version(decoded.object))
+            return WatchEvent(kind, None, self._meta(decoded.object))
         try:
             obj = self._object.decode(decoded.object)
         except _UNREADABLE as exc:
             self._complain(self._unreadable(decoded.object, exc))
-            return WatchEvent(kind, None, self._version(decoded.object))
+            return WatchEvent(kind, None, self._meta(decoded.object))
         if isinstance(metadata := getattr(obj, "metadata", None), meta.ObjectMeta):
-            return WatchEvent(kind, obj, metadata.resource_version)
-        return WatchEvent(kind, obj, self._version(decoded.object))
+            return WatchEvent(kind, obj, metadata)
+        return WatchEvent(kind, obj, self._meta(decoded.object))
 
-    def _version(self, raw: msgspec.Raw) -> str:
+    def _meta(self, raw: msgspec.Raw) -> meta.ObjectMeta:
         try:
-            return self._metadata.decode(raw).metadata.resource_version
+            return self._metadata.decode(raw).metadata
         except _UNREADABLE as exc:
             raise errors.TransportError(f"unreadable watch event: {exc}") from exc
 

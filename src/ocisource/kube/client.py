@@ -22,7 +22,7 @@ import os
 import random
 import time
 import typing
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 
 import aiohttp
 import msgspec
@@ -152,7 +152,7 @@ class Client:
 
     async def pages(
         self, resource: resources.Resource[T], scope: Scope = EVERYTHING
-    ) -> AsyncIterator[answers.Page[T]]:
+    ) -> AsyncGenerator[answers.Page[T], None]:
         """The pages of a list as of one moment, from the newest state (no resourceVersion).
 
         Raises APIStatusError and TransportError; a token that expires on the way is a 410.
@@ -191,7 +191,7 @@ class Client:
         resource_version: str = "",
         duration: float = 300.0,
         inactivity: float = 120.0,
-    ) -> AsyncIterator[answers.WatchEvent[T]]:
+    ) -> AsyncGenerator[answers.WatchEvent[T], None]:
         """Changes after ``resource_version``, until the server ends the stream.
 
         ``duration`` seconds are asked of the server, ``inactivity`` seconds of silence end the

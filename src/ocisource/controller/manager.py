@@ -1,0 +1,210 @@
+"""Workers that take keys from a queue and reconcile them, one run per key at a time.
+
+The stages of a run, as controller-runtime's: take a key, reconcile it, and answer with the queue:
+
+* Result: after ``requeue_after`` seconds, with the back-off (``is_requeue_now``), or not at all.
+* An error: with the back-off, or after the error's own ``retry_after`` seconds.
+* Called off (``cancel``): at once; a back-off neither grows nor ends.
+
+Nothing that a run raises ends a worker.
+"""
+
+import asyncio
+import random
+import time
+import typing
+from collections.abc import Awaitable, Callable, Sequence
+
+from ocisource import errors, logs, metrics
+from ocisource.controller import request, workqueue
+
+Reconcile = Callable[[request.Request], Awaitable[request.Result]]
+
+CONCURRENCY = 32  # workers: they mostly wait for registries
+STOP_GRACE = 10.0  # seconds that runs may take to end when the controller stops
+_SPREAD = 0.1  # of a server's retry_after: those it sent away must not come back together
+
+
+class Synced(typing.Protocol):
+    """An informer, as far as a controller waits for it."""
+
+    async def wait_synced(self) -> None:
+        """Wait for the first list."""
+        ...
+
+
+class Controller:
+    """Reconciles the keys of one queue with ``concurrency`` workers."""
+
+    def __init__(
+        self,
+        name: str,
+        reconcile: Reconcile,
+        *,
+        queue: workqueue.Workqueue[request.Request],
+        concurrency: int = CONCURRENCY,
+        waits_for: Sequence[Synced] = (),
+        observed: metrics.Metrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.name = name
+        self.queue = queue
+        self._reconcile = reconcile
+        self._concurrency = concurrency
+        self._waits_for = waits_for
+        self._observed = observed
+        self._clock = clock
+        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self._runs: dict[request.Request, asyncio.Task[request.Result]] = {}
+        self._called_off: set[request.Request] = set()
+        self._log = logs.get("controller", controller=name)
+        if observed is not None:
+            observed.max_concurrent.labels(name).set(concurrency)
+            observed.active_workers.labels(name).set(0)
+
+    @property
+    def in_work(self) -> frozenset[request.Request]:
+        """Keys that are being reconciled."""
+        return frozenset(self._runs)
+
+    def cancel(self, key: request.Request) -> bool:
+        """Call off the run of a key and have it run again at once; True if there was one.
+
+        The run sees CancelledError where it waits; a newer generation is not to wait for an old
+        fetch.
+        """
+        run = self._runs.get(key)
+        if run is None or run.done():
+            return False
+        self._called_off.add(key)
+        self.queue.add(key, request.Priority.USER)
+        run.cancel()
+        return True
+
+    async def run(self, *, grace: float = STOP_GRACE) -> None:
+        """Wait for the informers, then work until cancelled; runs in work then have ``grace``.
+
+        Cancelling shuts the queue down; a run that outlasts ``grace`` seconds is cancelled.
+        """
+        for informer in self._waits_for:
+            await informer.wait_synced()
+        workers = [
+            asyncio.create_task(self._work(), name=f"{self.name}-{number}")
+            for number in range(self._concurrency)
+        ]
+        try:
+            # Unlike gather, wait does not cancel what it waits for.
+            done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            for worker in done:
+                worker.result()
+        finally:
+            self.queue.shut_down()
+            await self._end(workers, grace=grace)
+
+    async def _end(self, workers: Sequence[asyncio.Task[None]], *, grace: float) -> None:
+        """Let the runs in work end; those that do not are cancelled, and given as long again."""
+        _, late = await asyncio.wait(workers, timeout=grace)
+        if not late:
+            return
+        self._called_off.update(self._runs)
+        for run in self._runs.values():
+            run.cancel()
+        _, stuck = await asyncio.wait(late, timeout=grace)
+        for worker in stuck:
+            worker.cancel()
+        if stuck:
+            keys = ", ".join(map(str, sorted(self._runs)))
+            self._log.error("runs did not end", error=f"still in work: {keys}")
+
+    async def _work(self) -> None:
+        while (key := await self.queue.get()) is not None:
+            self._count_active(1)
+            try:
+                await self._handle(key)
+            finally:
+                self._count_active(-1)
+                self.queue.done(key)
+
+    async def _handle(self, key: request.Request) -> None:
+        began = self._clock()
+        run = asyncio.ensure_future(self._reconcile(key))
+        self._runs[key] = run
+        try:
+            result = await run
+        except asyncio.CancelledError:
+            if _is_being_cancelled():
+                raise
+            outcome = self._abandon(key)
+        except Exception as exc:  # noqa: BLE001 - whatever a run raises must not end its worker
+            outcome = "error"
+            self._retry(key, exc)
+        else:
+            outcome = self._requeue(key, result)
+        finally:
+            self._runs.pop(key, None)
+            self._called_off.discard(key)
+        if self._observed is not None:
+            self._observed.reconcile_total.labels(self.name, outcome).inc()
+            self._observed.reconcile_time.labels(self.name).observe(self._clock() - began)
+
+    def _abandon(self, key: request.Request) -> str:
+        if key in self._called_off:
+            self._log.debug("run called off", namespace=key.namespace, name=key.name)
+            return "requeue"
+        self._retry(key, errors.AbandonedError("the run was cancelled from within"))
+        return "error"
+
+    def _requeue(self, key: request.Request, result: request.Result) -> str:
+        if result.is_requeue_now:
+            self.queue.add_rate_limited(key)
+            return "requeue"
+        self.queue.forget(key)
+        if result.requeue_after is None:
+            return "success"
+        self.queue.add_after(key, result.requeue_after, request.Priority.INTERVAL)
+        return "requeue_after"
+
+    def _retry(self, key: request.Request, exc: Exception) -> None:
+        retry_after: float | None = getattr(exc, "retry_after", None)
+        if retry_after is None:
+            delay = self.queue.add_rate_limited(key)
+        else:
+            delay = retry_after * (1 + _SPREAD * self._rng.random())
+            self.queue.add_after(key, delay, request.Priority.INTERVAL)
+        is_expected = isinstance(exc, errors.OcisourceError)
+        self._log.error(
+            "Reconciler error",
+            namespace=key.namespace,
+            name=key.name,
+            error=exc.text if isinstance(exc, errors.OcisourceError) else _described(exc),
+            retryAfter=round(delay, 3),
+            **({} if is_expected else {"stacktrace": _stack(exc)}),
+        )
+        if self._observed is not None:
+            self._observed.reconcile_errors.labels(self.name).inc()
+
+    def _count_active(self, change: int) -> None:
+        if self._observed is not None:
+            self._observed.active_workers.labels(self.name).inc(change)
+
+
+def _is_being_cancelled() -> bool:
+    """Whether somebody wants the present task itself to end."""
+    task = asyncio.current_task()
+    return task is not None and bool(task.cancelling())
+
+
+def _described(exc: Exception) -> str:
+    return " ".join(f"{type(exc).__name__}: {exc}".split())
+
+
+def _stack(exc: Exception) -> list[str]:
+    """Where an unexpected error came from: places alone, since values may be secret."""
+    places: list[str] = []
+    trace = exc.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_qualname}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return places
