@@ -194,7 +194,7 @@ class Settings:
         1_000_000, "max-entries", Kind.INT, "entries a layer may hold", minimum=1
     )
     max_ratio: int = _flag(
-        1000, "max-ratio", Kind.INT, "how many times larger a layer may unpack to", minimum=1
+        250, "max-ratio", Kind.INT, "how many times larger a layer may unpack to", minimum=1
     )
     max_name_length: int = _flag(
         4096, "max-name-length", Kind.INT, "bytes of an entry's name", minimum=1

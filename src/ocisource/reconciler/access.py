@@ -22,7 +22,7 @@ class Reader(typing.Protocol):
     """Reads single objects of the Kubernetes API."""
 
     async def get(
-        self, resource: resources.Resource[resources.T], name: str, *, namespace: str
+        self, resource: resources.Resource[resources.T], name: str, *, namespace: str = ""
     ) -> resources.T:
         """The object; raises APIStatusError."""
         ...

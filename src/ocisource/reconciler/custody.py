@@ -18,13 +18,18 @@ from ocisource.storage import store as stores
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Custody:
-    """Looks after the files of objects."""
+    """Looks after the files of objects.
+
+    ``settled`` maps the folders that hold nothing but their current file to that file: there is
+    nothing to collect in them.
+    """
 
     store: stores.Store
     workers: workers.Workers
     recorder: notify.Recorder
     options: options.Options
     log: logs.Log
+    settled: dict[str, str] = dataclasses.field(default_factory=dict)
 
     async def check(self, run: draft.Draft) -> None:
         """Compare status with what is on disk; collect superseded files."""
@@ -32,8 +37,7 @@ class Custody:
         if artifact is None:
             run.forget_artifact()
             return
-        await self._collect(run, artifact)
-        problem = await self._problem(artifact, folder=run.folder)
+        problem = await self._problem(run, artifact)
         if problem is None:
             url = self.options.url(artifact.path)
             if artifact.url != url:
@@ -49,58 +53,59 @@ class Custody:
             run.bind(self.log).error(message)
         run.forget_artifact()
 
-    async def _problem(self, artifact: artifacts.Artifact, *, folder: str) -> str | None:
+    async def _problem(self, run: draft.Draft, artifact: artifacts.Artifact) -> str | None:
         """None when the file is as status says, "" when there is none, else what is wrong."""
         path = artifact.path
-        if not path.startswith(f"{folder}/"):
+        if not path.startswith(f"{run.folder}/"):
             return ""
         text = artifact.digest or (f"sha256:{artifact.checksum}" if artifact.checksum else "")
-        if not text:
+        try:
+            digest = digests.Digest.parse(text) if text else None
+        except errors.ReferenceInvalidError as error:
+            return f"failed to parse artifact digest '{text}': {error}"
+        if digest is None:
             stored = await self.workers.block(lambda: self.store.stored(path))
             return "" if stored is None else "artifact has no digest"
         try:
-            digest = digests.Digest.parse(text)
-        except errors.ReferenceInvalidError as error:
-            return f"failed to parse artifact digest '{text}': {error}"
-        health = self.store.quick_check(path, digest)
-        if health is None:
-            health = await self.workers.block(lambda: self.store.check(path, digest))
+            health, removed = await self.workers.block(
+                lambda: self._inspect(run.folder, path, digest)
+            )
+        except errors.StorageError as error:
+            return error.text
+        if removed:
+            self._tell_collected(run, f"garbage collected {removed} artifacts")
         if health is stores.Health.OK:
             return None
         return "" if health is stores.Health.MISSING else f"computed digest doesn't match '{text}'"
 
-    async def _collect(self, run: draft.Draft, artifact: artifacts.Artifact) -> None:
-        if not self.store.has_superseded(run.folder, artifact.path):
-            return
-        try:
-            removed = await self.workers.block(
-                lambda: self.store.collect(
-                    run.folder,
-                    artifact.path,
-                    ttl=self.options.retention_ttl,
-                    records=self.options.retention_records,
+    def _inspect(self, folder: str, path: str, digest: digests.Digest) -> tuple[stores.Health, int]:
+        """Health of the file, and how many superseded ones were collected. Blocks."""
+        health = self.store.check(path, digest)
+        removed = 0
+        if health is stores.Health.OK and self.settled.get(folder) != path:
+            try:
+                removed = len(
+                    self.store.collect(
+                        folder,
+                        current=path,
+                        ttl=self.options.retention_ttl,
+                        records=self.options.retention_records,
+                    )
                 )
-            )
-        except errors.StorageError as error:
-            # Superseded files do no harm; the next run tries again.
-            run.bind(self.log).error("garbage collection of artifacts failed", error=error.text)
-            return
-        if removed:
-            self.recorder.record(
-                run.obj,
-                notify.trace(
-                    reasons.GARBAGE_COLLECTION_SUCCEEDED,
-                    f"garbage collected {len(removed)} artifacts",
-                ),
-            )
+            except errors.StorageError as error:
+                # Superseded files do no harm; the next run tries again.
+                self.log.error("garbage collection of artifacts failed", error=error.text)
+            else:
+                if len(self.store.files(folder)) == 1:
+                    self.settled[folder] = path
+        return health, removed
+
+    def _tell_collected(self, run: draft.Draft, message: str) -> None:
+        event = notify.trace(reasons.GARBAGE_COLLECTION_SUCCEEDED, message)
+        self.recorder.record(run.obj, event)
 
     async def remove(self, run: draft.Draft) -> None:
         """Remove all files of a deleted object; raises StorageError."""
+        self.settled.pop(run.folder, None)
         if await self.workers.block(lambda: self.store.remove_all(run.folder)):
-            self.recorder.record(
-                run.obj,
-                notify.trace(
-                    reasons.GARBAGE_COLLECTION_SUCCEEDED,
-                    "garbage collected artifacts for deleted resource",
-                ),
-            )
+            self._tell_collected(run, "garbage collected artifacts for deleted resource")

@@ -14,9 +14,9 @@ import msgspec
 
 from ocisource import errors
 from ocisource.api import conditions, ocirepository
+from ocisource.kube import patch as patches
 from ocisource.kube import resources
 from ocisource.reconciler import reasons
-from ocisource.wire import mergepatch
 
 CONFLICT_TRIES = 5
 CONFLICT_PAUSE = 0.1  # seconds between two tries
@@ -29,7 +29,7 @@ class Patcher(typing.Protocol):
     """Reads and patches single objects of the Kubernetes API."""
 
     async def get(
-        self, resource: resources.Resource[resources.T], name: str, *, namespace: str
+        self, resource: resources.Resource[resources.T], name: str, *, namespace: str = ""
     ) -> resources.T:
         """The object; raises APIStatusError."""
         ...
@@ -38,12 +38,12 @@ class Patcher(typing.Protocol):
         self,
         resource: resources.Resource[resources.T],
         name: str,
-        patch: typing.Any,
+        change: patches.Patch,
         *,
-        namespace: str,
+        namespace: str = "",
         subresource: str = "",
     ) -> resources.T:
-        """The object after a JSON merge patch; raises APIStatusError."""
+        """The object after the patch; raises APIStatusError."""
         ...
 
 
@@ -74,15 +74,12 @@ class Writer:
         base = obj
         for attempt in range(CONFLICT_TRIES):
             wanted = _with_foreign(status, base.status)
-            change = mergepatch.diff(_plain(base.status), _plain(wanted))
+            change = patches.diff(base.status, wanted)
             if not change:
                 return base
-            patch = {
-                "metadata": {"resourceVersion": base.metadata.resource_version},
-                "status": change,
-            }
+            document = patches.with_version({"status": change}, base.metadata.resource_version)
             try:
-                written = await self._patch(obj, patch, subresource="status")
+                written = await self._patch(obj, document, subresource="status")
             except errors.APIStatusError as error:
                 if error.code != _CONFLICT or attempt == CONFLICT_TRIES - 1:
                     raise
@@ -115,14 +112,12 @@ class Writer:
         base = obj
         for attempt in range(CONFLICT_TRIES):
             rest = [f for f in base.metadata.finalizers if f != ocirepository.FINALIZER]
-            patch = {
-                "metadata": {
-                    "finalizers": [*rest, ocirepository.FINALIZER] if is_present else rest or None,
-                    "resourceVersion": base.metadata.resource_version,
-                }
-            }
+            finalizers = [*rest, ocirepository.FINALIZER] if is_present else rest or None
+            document = patches.with_version(
+                {"metadata": {"finalizers": finalizers}}, base.metadata.resource_version
+            )
             try:
-                written = await self._patch(obj, patch)
+                written = await self._patch(obj, document)
             except errors.APIStatusError as error:
                 if error.code != _CONFLICT or attempt == CONFLICT_TRIES - 1:
                     raise
@@ -134,13 +129,13 @@ class Writer:
         raise AssertionError  # the loop returns or raises
 
     async def _patch(
-        self, obj: ocirepository.OCIRepository, patch: typing.Any, *, subresource: str = ""
+        self, obj: ocirepository.OCIRepository, document: patches.Document, *, subresource: str = ""
     ) -> ocirepository.OCIRepository:
         try:
             return await self.client.patch(
                 self.resource,
                 obj.metadata.name,
-                patch,
+                patches.merge(document),
                 namespace=obj.metadata.namespace,
                 subresource=subresource,
             )
@@ -148,10 +143,6 @@ class Writer:
             if error.code == _NOT_FOUND:
                 raise errors.AbandonedError("the object is gone") from error
             raise
-
-
-def _plain(status: ocirepository.Status) -> typing.Any:
-    return msgspec.to_builtins(status)
 
 
 def _with_foreign(status: ocirepository.Status, live: ocirepository.Status) -> ocirepository.Status:

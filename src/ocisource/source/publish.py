@@ -4,6 +4,7 @@ The work is in two halves, so that nothing is committed for an object that has c
 ``stage`` grinds in a packer's thread and leaves a staged file, ``commit`` gives it its name.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import typing
@@ -24,6 +25,7 @@ LATEST = "latest.tar.gz"
 class Staged:
     """A packed file that has no name yet; ``skipped`` counts entries left out, by kind."""
 
+    stage: stores.Stage
     blob: stores.StagedBlob
     tar_digest: digests.Digest | None
     entries: int
@@ -46,12 +48,15 @@ class Publisher:
         """
 
         def job(is_cancelled: Callable[[], bool]) -> Staged:
-            with self.store.stage() as stage:
-                if want.is_copied:
-                    return _copy(blob, stage, is_cancelled)
-                return self._pack(blob, want, stage, is_cancelled)
+            stage = self.store.stage()
+            with contextlib.ExitStack() as on_failure:
+                on_failure.callback(stage.discard)
+                fill = _copy if want.is_copied else self._pack
+                staged = fill(blob, want, stage, is_cancelled)
+                on_failure.pop_all()
+            return staged
 
-        return await self.workers.pack(job, discard=lambda staged: staged.blob.discard())
+        return await self.workers.pack(job, discard=lambda staged: staged.stage.discard())
 
     def _pack(
         self,
@@ -70,6 +75,7 @@ class Publisher:
             spool_dir=self.spool_dir,
         )
         return Staged(
+            stage=stage,
             blob=stage.finish(),
             tar_digest=packed.tar_digest,
             entries=packed.entries,
@@ -84,7 +90,8 @@ class Publisher:
         folder = path.rpartition("/")[0]
 
         def call() -> stores.StoredFile:
-            stored = self.store.publish(staged.blob, path=path, tar_digest=staged.tar_digest)
+            with staged.stage:
+                stored = self.store.publish(staged.blob, path=path, tar_digest=staged.tar_digest)
             self.store.point_latest(folder, path)
             return stored
 
@@ -92,7 +99,7 @@ class Publisher:
 
     async def discard(self, staged: Staged) -> None:
         """Remove a staged file that nobody wants any more."""
-        await self.workers.block(staged.blob.discard)
+        await self.workers.block(staged.stage.discard)
 
 
 def _copy(blob: typing.BinaryIO, stage: stores.Stage, is_cancelled: Callable[[], bool]) -> Staged:
@@ -100,4 +107,4 @@ def _copy(blob: typing.BinaryIO, stage: stores.Stage, is_cancelled: Callable[[],
         if is_cancelled():
             raise errors.AbandonedError("copying was called off")
         stage.write(chunk)
-    return Staged(blob=stage.finish(), tar_digest=None, entries=0, skipped={})
+    return Staged(stage=stage, blob=stage.finish(), tar_digest=None, entries=0, skipped={})

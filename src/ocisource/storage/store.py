@@ -72,6 +72,9 @@ class Store(Protocol):
     def stored(self, path: str) -> StoredFile | None:
         """What is remembered of a path."""
 
+    def files(self, folder: str) -> tuple[StoredFile, ...]:
+        """What is remembered of a folder."""
+
     def open(self, path: str) -> BinaryIO:
         """A file for reading."""
 
@@ -255,6 +258,11 @@ class LocalStore:
         """What the index remembers of a path, whether or not the file is still well."""
         with failures.reported(f"failed to look up '{path}'"):
             return self._index.get(path)
+
+    def files(self, folder: str) -> tuple[StoredFile, ...]:
+        """What the index remembers of the files in a folder, in no order."""
+        with failures.reported(f"failed to look up '{folder}'"):
+            return tuple(self._index.folder(folder).values())
 
     def open(self, path: str) -> BinaryIO:
         """The file at ``path`` for reading; raises StorageError if there is none."""
