@@ -9,11 +9,12 @@ import typing
 
 from ocisource import errors, logs
 from ocisource.api import meta, ocirepository
+from ocisource.controller import request as requests
 from ocisource.kube import resources
 from ocisource.net import proxy as proxies
 from ocisource.net import tls
 from ocisource.oci import credentials, reference, registry
-from ocisource.reconciler import notify, reasons, steps
+from ocisource.reconciler import notify, reasons, steps, triggers
 
 _NOT_FOUND = 404
 
@@ -40,9 +41,13 @@ class CloudLogin(typing.Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AccessReader:
-    """Reads what an object names, each time it is needed; nothing is cached here."""
+    """Reads what an object names, each time it is needed; nothing is cached here.
+
+    ``uses`` learns what was read, so that a change of it can trigger a run.
+    """
 
     client: Reader
+    uses: triggers.Uses
     recorder: notify.Recorder
     cloud: CloudLogin | None
     log: logs.Log
@@ -51,23 +56,44 @@ class AccessReader:
         self, obj: ocirepository.OCIRepository, repository: reference.Repository
     ) -> registry.Access:
         """The access for this object; raises StepFailedError (AuthenticationFailed)."""
+        reading = _Reading(self.client, obj)
+        try:
+            return await self._read(reading, obj, repository)
+        finally:
+            request = requests.Request(obj.metadata.namespace, obj.metadata.name)
+            self.uses.record(request, frozenset(reading.seen))
+
+    async def _read(
+        self,
+        reading: "_Reading",
+        obj: ocirepository.OCIRepository,
+        repository: reference.Repository,
+    ) -> registry.Access:
         failed = reasons.AUTHENTICATION_FAILED
         with steps.step(reasons.FETCH_FAILED, failed, "failed to get credential"):
-            keychain = await self._keychain(obj, repository)
+            keychain = await self._keychain(reading, obj, repository)
         with steps.step(reasons.FETCH_FAILED, failed, "failed to get proxy address"):
-            proxy = await self._proxy(obj)
+            secret = await reading.referenced(obj.spec.proxy_secret_ref)
+            proxy = (
+                proxies.from_secret_data(secret.data, secret=_label(secret.metadata))
+                if secret is not None
+                else None
+            )
         with steps.step(
             reasons.FETCH_FAILED, failed, f"failed to generate transport for '{obj.spec.url}'"
         ):
-            identity = await self._identity(obj)
+            identity = await self._identity(reading, obj)
         return registry.Access(
             keychain=keychain, tls=identity, proxy=proxy, is_insecure=obj.spec.insecure
         )
 
     async def _keychain(
-        self, obj: ocirepository.OCIRepository, repository: reference.Repository
+        self,
+        reading: "_Reading",
+        obj: ocirepository.OCIRepository,
+        repository: reference.Repository,
     ) -> credentials.Keychain:
-        secrets = await self._pull_secrets(obj)
+        secrets = await self._pull_secrets(reading, obj)
         if secrets:
             return credentials.PullSecrets.from_secrets(
                 [(secret.type, secret.data) for secret in secrets],
@@ -85,12 +111,13 @@ class AccessReader:
             )
         return self.cloud.keychain(obj, repository)
 
-    async def _pull_secrets(self, obj: ocirepository.OCIRepository) -> list[resources.Secret]:
-        namespace = obj.metadata.namespace
+    async def _pull_secrets(
+        self, reading: "_Reading", obj: ocirepository.OCIRepository
+    ) -> list[resources.Secret]:
         secrets: list[resources.Secret] = []
         if obj.spec.secret_ref is not None and (name := obj.spec.secret_ref.name):
             try:
-                secrets.append(await self.client.get(resources.SECRETS, name, namespace=namespace))
+                secrets.append(await reading.get(resources.SECRETS, name))
             except errors.APIStatusError as error:
                 if error.code == _NOT_FOUND:
                     event = notify.trace(
@@ -98,68 +125,66 @@ class AccessReader:
                     )
                     self.recorder.record(obj, event)
                 raise errors.CredentialError(
-                    f"failed to get secret '{namespace}/{name}': {error.text}"
+                    f"failed to get secret '{obj.metadata.namespace}/{name}': {error.text}"
                 ) from error
         if obj.spec.service_account_name:
-            secrets += await self._service_account_secrets(namespace, obj.spec.service_account_name)
+            secrets += await reading.account_secrets(obj.spec.service_account_name)
         return secrets
 
-    async def _service_account_secrets(
-        self, namespace: str, account: str
-    ) -> list[resources.Secret]:
-        label = f"serviceaccount '{namespace}/{account}'"
-        found = await self._get(
-            resources.SERVICE_ACCOUNTS, namespace, account, f"{label} not found"
-        )
-        return [
-            await self._get(
-                resources.SECRETS,
-                namespace,
-                reference_.name,
-                f"failed to get image pull secret for {label}: "
-                f"secret '{namespace}/{reference_.name}' not found",
-            )
-            for reference_ in found.image_pull_secrets
-            if reference_.name
-        ]
-
-    async def _identity(self, obj: ocirepository.OCIRepository) -> tls.TLSIdentity | None:
-        secret = await self._referenced(obj, obj.spec.cert_secret_ref)
+    async def _identity(
+        self, reading: "_Reading", obj: ocirepository.OCIRepository
+    ) -> tls.TLSIdentity | None:
+        secret = await reading.referenced(obj.spec.cert_secret_ref)
         if secret is None:
             return None
-        identity, legacy_keys = tls.from_secret_data(secret.data, secret=_label(secret.metadata))
+        label = _label(secret.metadata)
+        identity, legacy_keys = tls.from_secret_data(secret.data, secret=label)
         for key in legacy_keys:
-            self.log.debug(
-                "using legacy key in secret data", secret=_label(secret.metadata), key=key
-            )
+            self.log.debug("using legacy key in secret data", secret=label, key=key)
         return identity
 
-    async def _proxy(self, obj: ocirepository.OCIRepository) -> proxies.Proxy | None:
-        secret = await self._referenced(obj, obj.spec.proxy_secret_ref)
-        if secret is None:
-            return None
-        return proxies.from_secret_data(secret.data, secret=_label(secret.metadata))
 
-    async def _referenced(
-        self, obj: ocirepository.OCIRepository, named: meta.LocalObjectReference | None
-    ) -> resources.Secret | None:
+class _Reading:
+    """One object's reads; ``seen`` are the uses, whether or not the read succeeded."""
+
+    def __init__(self, client: Reader, obj: ocirepository.OCIRepository) -> None:
+        self._client = client
+        self._namespace = obj.metadata.namespace
+        self.seen: set[str] = set()
+
+    async def get(self, resource: resources.Resource[resources.T], name: str) -> resources.T:
+        """An object of the namespace; raises APIStatusError."""
+        self.seen.add(triggers.use(resource.kind, self._namespace, name))
+        return await self._client.get(resource, name, namespace=self._namespace)
+
+    async def account_secrets(self, account: str) -> list[resources.Secret]:
+        """The pull Secrets of a ServiceAccount; raises CredentialError."""
+        label = f"serviceaccount '{self._namespace}/{account}'"
+        found = await self._required(resources.SERVICE_ACCOUNTS, account, f"{label} not found")
+        return [
+            await self._required(
+                resources.SECRETS,
+                named.name,
+                f"failed to get image pull secret for {label}: "
+                f"secret '{self._namespace}/{named.name}' not found",
+            )
+            for named in found.image_pull_secrets
+            if named.name
+        ]
+
+    async def referenced(self, named: meta.LocalObjectReference | None) -> resources.Secret | None:
         """The Secret a reference names; an empty name counts as no reference."""
         if named is None or not named.name:
             return None
-        namespace = obj.metadata.namespace
-        return await self._get(
-            resources.SECRETS, namespace, named.name, f"secret '{namespace}/{named.name}' not found"
+        return await self._required(
+            resources.SECRETS, named.name, f"secret '{self._namespace}/{named.name}' not found"
         )
 
-    async def _get(
-        self,
-        resource: resources.Resource[resources.T],
-        namespace: str,
-        name: str,
-        not_found: str,
+    async def _required(
+        self, resource: resources.Resource[resources.T], name: str, not_found: str
     ) -> resources.T:
         try:
-            return await self.client.get(resource, name, namespace=namespace)
+            return await self.get(resource, name)
         except errors.APIStatusError as error:
             text = not_found if error.code == _NOT_FOUND else error.text
             raise errors.CredentialError(text) from error
