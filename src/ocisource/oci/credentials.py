@@ -146,7 +146,7 @@ class PullSecrets:
             try:
                 for text, entry in _auths(kind, data).items():
                     key = Key.parse(text)
-                    credential = entry.credential()
+                    credential = entry.credential() if entry else None
                     if credential is not None:
                         entries.setdefault(key, credential)
             except errors.CredentialError as error:
@@ -205,7 +205,8 @@ class Key:
             return False
         patterns, labels = pattern.split("."), host.split(".")
         return len(patterns) == len(labels) and all(
-            glob.is_match(label, pattern=pattern)
+            # An IPv6 literal's brackets are no character class.
+            label == pattern or glob.is_match(label, pattern=pattern)
             for pattern, label in zip(patterns, labels, strict=True)
         )
 
@@ -246,7 +247,7 @@ class Entry(msgspec.Struct, rename="lower"):
 
 
 class _DockerConfigJSON(msgspec.Struct):
-    auths: dict[str, Entry] | None = None
+    auths: dict[str, Entry | None] | None = None
 
 
 def decode_auth(field: str) -> tuple[str, str]:
@@ -272,7 +273,7 @@ def decode_auth(field: str) -> tuple[str, str]:
     return username, password
 
 
-def _auths(kind: str, data: Mapping[str, bytes]) -> Mapping[str, Entry]:
+def _auths(kind: str, data: Mapping[str, bytes]) -> Mapping[str, Entry | None]:
     """The entries of a Secret; none for other types and for empty data."""
     key = _DATA_KEYS.get(kind, "")
     content = data.get(key, b"") if key else b""
@@ -280,7 +281,7 @@ def _auths(kind: str, data: Mapping[str, bytes]) -> Mapping[str, Entry]:
         return {}
     try:
         if kind == DOCKER_CFG:
-            return msgspec.json.decode(content, type=dict[str, Entry])
+            return msgspec.json.decode(content, type=dict[str, Entry | None])
         return msgspec.json.decode(content, type=_DockerConfigJSON).auths or {}
     except (msgspec.MsgspecError, RecursionError) as error:
         # The library names places and types, never values.
