@@ -131,13 +131,24 @@ class Client:
 
     # Reading.
 
-    async def get(self, resource: resources.Resource[T], name: str, *, namespace: str = "") -> T:
-        """An object; raises APIStatusError (404 when there is none) and TransportError."""
+    async def get(
+        self,
+        resource: resources.Resource[T],
+        name: str,
+        *,
+        namespace: str = "",
+        is_limited: bool = True,
+    ) -> T:
+        """An object; raises APIStatusError (404 when there is none) and TransportError.
+
+        ``is_limited`` False passes the rate limiter by, here and below: for what must be in time.
+        """
         call = transport.Call(
             "GET",
             resource.path(namespace=namespace, name=name),
             accept=_accept(resource),
             is_idempotent=True,
+            is_limited=is_limited,
         )
         return self._reader(resource).object(await self.send(call))
 
@@ -225,7 +236,12 @@ class Client:
     # Writing.
 
     async def create(
-        self, resource: resources.Resource[T], obj: T | Mapping[str, typing.Any], *, namespace: str
+        self,
+        resource: resources.Resource[T],
+        obj: T | Mapping[str, typing.Any],
+        *,
+        namespace: str = "",
+        is_limited: bool = True,
     ) -> T:
         """Create an object; raises APIStatusError (409 AlreadyExists) and TransportError."""
         call = transport.Call(
@@ -234,6 +250,7 @@ class Client:
             query=(("fieldManager", self.settings.field_manager),),
             body=msgspec.json.encode(obj),
             accept=_accept(resource),
+            is_limited=is_limited,
         )
         return self._reader(resource).object(await self.send(call))
 
