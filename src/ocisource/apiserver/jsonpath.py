@@ -100,7 +100,7 @@ class _Below:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Quoted:
-    """``['a.b']``: client-go reads the quoted text as ``.a.b``, so a dot still wants a backslash."""
+    """``['a.b']``: client-go reads the quoted text as ``.a.b``, so a dot wants a backslash."""
 
     steps: tuple[Step, ...]
 

@@ -24,13 +24,15 @@ from ocisource.apiserver import fielderrors, validation
 FieldError = fielderrors.FieldError
 aggregate = fielderrors.aggregate
 
+Source = Mapping[str, Any]
+
 _TYPE_META = frozenset({"apiVersion", "kind", "metadata"})
 _ABSENT = object()
 _MAX_WHOLE = 2.0**53  # the last float64 up to which every integer has its own
 
 
 class Node:
-    """One place of a structural schema, compiled."""
+    """One place of a structural schema, compiled; places with the same ``$ref`` are one node."""
 
     __slots__ = (
         "additional",
@@ -47,16 +49,20 @@ class Node:
         "type",
     )
 
-    def __init__(self, source: Mapping[str, Any]) -> None:
+    def compile(self, source: Source, definitions: Source, known: dict[str, "Node"]) -> None:
+        """Read the schema; ``known`` holds the nodes of definitions met so far."""
+
+        def node(child: Source) -> Node:
+            return compiled(child, definitions, known)
+
         self.source = source
         self.type: str = source.get("type", "")
         self.properties = {
-            name: Node(child) for name, child in (source.get("properties") or {}).items()
+            name: node(child) for name, child in (source.get("properties") or {}).items()
         }
-        additional = source.get("additionalProperties")
-        self.additional = Node(additional) if isinstance(additional, Mapping) else None
-        items = source.get("items")
-        self.items = Node(items) if isinstance(items, Mapping) else None
+        additional, items = source.get("additionalProperties"), source.get("items")
+        self.additional = node(additional) if isinstance(additional, Mapping) else None
+        self.items = node(items) if isinstance(items, Mapping) else None
         self.default: Any = source.get("default", _ABSENT)
         self.is_nullable = bool(source.get("nullable", False))
         self.is_preserving = (
@@ -77,14 +83,32 @@ class Node:
         return value is None and not self.is_nullable
 
 
+def compiled(
+    source: Source, definitions: Source | None = None, known: dict[str, Node] | None = None
+) -> Node:
+    """Compile a schema, whose ``$ref`` may name ``definitions`` (and so lead back to itself)."""
+    definitions = {} if definitions is None else definitions
+    known = {} if known is None else known
+    reference = source.get("$ref")
+    node = Node()
+    if isinstance(reference, str):
+        name = reference.rpartition("/")[2]
+        if name in known:
+            return known[name]
+        known[name] = node
+        source = definitions[name]
+    node.compile(source, definitions, known)
+    return node
+
+
 class Structural:
     """The compiled schema of one version of a resource; objects are changed in place."""
 
     __slots__ = ("root", "source")
 
-    def __init__(self, openapi_v3_schema: Mapping[str, Any]) -> None:
+    def __init__(self, openapi_v3_schema: Source, *, definitions: Source | None = None) -> None:
         self.source = openapi_v3_schema
-        self.root = Node(openapi_v3_schema)
+        self.root = compiled(openapi_v3_schema, definitions)
 
     def prune(self, obj: dict[str, Any]) -> list[str]:
         """Drop fields nobody specified; returns their paths, such as ``spec.list[0].x``.
