@@ -1,0 +1,203 @@
+"""A registry's answers: read within bounds, and turned into errors.
+
+Error texts have the shape that users of other registry clients know::
+
+    {METHOD} {URL}: {CODE}: {message}[; {detail}]
+    {METHOD} {URL}: multiple errors returned: {CODE}: {message}; {CODE}: {message}
+    {METHOD} {URL}: unexpected status code 404 Not Found: {body}
+
+URLs are redacted, and at most 256 printable characters of a body are shown.
+"""
+
+import dataclasses
+import http
+import re
+from typing import Any
+
+import aiohttp
+import msgspec
+import multidict
+
+from ocisource import errors
+from ocisource.net import redact
+from ocisource.oci import failures, manifest
+
+_CHUNK = 64 * 1024  # bytes read at once
+_CODES_MAX = 8  # errors of one body that are shown
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_JSON_STARTS = (b"{", b"[")
+_HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A whole answer; ``url`` is where it came from in the end, not redacted."""
+
+    method: str
+    url: str
+    status: int
+    headers: multidict.CIMultiDictProxy[str]
+    body: bytes = b""
+
+    @property
+    def content_type(self) -> str:
+        """The bare media type, "" if the answer has none."""
+        return manifest.bare_media_type(self.headers.get("Content-Type", ""))
+
+    @property
+    def is_html(self) -> bool:
+        """Whether this is a page for humans: some front-ends send one with status 200."""
+        return self.content_type in _HTML_TYPES or self.body[:64].lstrip()[:5].lower() in {
+            b"<html",
+            b"<!doc",
+        }
+
+    @property
+    def link_values(self) -> list[str]:
+        """All ``Link`` headers."""
+        return self.headers.getall("Link", [])
+
+    @property
+    def where(self) -> str:
+        """Method and redacted URL, for texts."""
+        return f"{self.method} {redact.url(self.url)}"
+
+
+class _Diagnostic(msgspec.Struct):
+    code: str = ""
+    message: str | None = None
+    detail: Any = None
+
+    def __str__(self) -> str:
+        text = f"{self.code}: {self.message or ''}".rstrip(": ")
+        if self.detail in (None, "", {}, []):
+            return text
+        shown = (
+            self.detail
+            if isinstance(self.detail, str)
+            else msgspec.json.encode(self.detail).decode()
+        )
+        return f"{text}; {shown}"
+
+
+class _Diagnostics(msgspec.Struct):
+    errors: list[_Diagnostic] = []
+
+
+async def read(response: aiohttp.ClientResponse, *, bound: int, what: str) -> Answer:
+    """Read a response to its end and free its connection.
+
+    Raises ContentError if the body is longer than ``bound`` bytes (``what`` names it), and
+    TransportError if the connection breaks.
+    """
+    method, url = response.method, str(response.url)
+    chunks = []
+    size = 0
+    try:
+        with failures.translated(method, url):
+            async for chunk in response.content.iter_chunked(_CHUNK):
+                size += len(chunk)
+                if size > bound:
+                    raise errors.ContentError(
+                        f"{method} {redact.url(url)}: {what} is bigger than {bound} bytes"
+                    )
+                chunks.append(chunk)
+    finally:
+        # Closes the connection unless the body was read to its end.
+        response.release()
+    return Answer(
+        method=method,
+        url=url,
+        status=response.status,
+        headers=response.headers,
+        body=b"".join(chunks),
+    )
+
+
+async def read_head(response: aiohttp.ClientResponse, *, bound: int) -> Answer:
+    """Read at most the first ``bound`` bytes of an error's body, and free the connection."""
+    method, url = response.method, str(response.url)
+    body = b""
+    try:
+        with failures.translated(method, url):
+            while len(body) < bound:
+                chunk = await response.content.read(bound - len(body))
+                if not chunk:
+                    break
+                body += chunk
+    except errors.TransportError:
+        pass  # the status is the message; a broken body takes nothing from it
+    finally:
+        response.release()
+    return Answer(
+        method=method, url=url, status=response.status, headers=response.headers, body=body
+    )
+
+
+def refusal(
+    answer: Answer, *, retry_after: float | None = None, hint: str = ""
+) -> errors.RegistryError:
+    """The error that an answer is; ``hint`` says what the user can do about it."""
+    diagnostics = _diagnostics(answer.body)
+    codes = tuple(each.code for each in diagnostics if _CODE.fullmatch(each.code))
+    if not diagnostics:
+        text = _unexpected(answer)
+    else:
+        text = redact.foreign("; ".join(str(each) for each in diagnostics))
+        if len(diagnostics) > 1:
+            text = f"multiple errors returned: {text}"
+    if hint:
+        text = f"{text} ({hint})"
+    kind = _kind(answer.status)
+    return kind(
+        f"{answer.where}: {text}",
+        method=answer.method,
+        url=redact.url(answer.url),
+        status=answer.status,
+        codes=codes,
+        retry_after=retry_after,
+    )
+
+
+def _kind(status: int) -> type[errors.RegistryError]:
+    if status in {http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN}:
+        return errors.UnauthorizedError
+    if status == http.HTTPStatus.NOT_FOUND:
+        return errors.NotFoundError
+    if status == http.HTTPStatus.TOO_MANY_REQUESTS:
+        return errors.TooManyRequestsError
+    return errors.RegistryError
+
+
+def _diagnostics(body: bytes) -> list[_Diagnostic]:
+    if not body.lstrip()[:1].startswith(_JSON_STARTS):
+        return []
+    try:
+        return msgspec.json.decode(body, type=_Diagnostics).errors[:_CODES_MAX]
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return []
+
+
+def _unexpected(answer: Answer) -> str:
+    try:
+        phrase = http.HTTPStatus(answer.status).phrase
+    except ValueError:
+        phrase = ""
+    text = f"unexpected status code {answer.status} {phrase}".rstrip()
+    if answer.method == "HEAD":
+        return f"{text} (HEAD responses have no body, use GET for details)"
+    if answer.is_html:
+        return f"{text} (the answer is an HTML page, not a registry's)"
+    body = redact.foreign(answer.body)
+    return f"{text}: {body}" if body else text
+
+
+def not_json(answer: Answer, what: str) -> errors.RegistryError:
+    """The error for a good status whose body is not what was asked for."""
+    found = "an HTML page" if answer.is_html else f"'{redact.foreign(answer.body)}'"
+    return errors.RegistryError(
+        f"{answer.where}: expected {what}, got {found}; is this address a registry?",
+        method=answer.method,
+        url=redact.url(answer.url),
+        status=answer.status,
+    )

@@ -1,0 +1,270 @@
+"""How one registry wants one credential shown: Basic, or a token of its token service.
+
+Rules, in order:
+
+1. Nothing is sent before the registry has asked for it, except a ready registry token.
+2. Of several challenges the first usable one counts; Basic is of no use without a user.
+3. A Bearer challenge is remembered for the host, so that later requests bring their token along
+   without being refused first. Tokens are kept per scope until shortly before they expire.
+4. The scope a challenge names is asked for first, then the one we need: some servers read only the
+   first.
+5. Token flows: an identity token goes by OAuth2 POST, falling back to GET on 404 and 405; user and
+   password (or nobody) go by GET with Basic, falling back to OAuth2 POST on 405.
+6. A refused token is thrown away and asked for once more; so is one answered by 403 or 400, which
+   is how ECR says that it expired, unless it was brand-new.
+
+Specifications: distribution/distribution ``docs/spec/auth/token.md`` and ``oauth.md``.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import email.utils
+import http
+import urllib.parse
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from ocisource import errors
+from ocisource.oci import answers, challenge, credentials, flights, limits
+
+CLIENT_ID = "ocisource"
+_TOKEN_USER = "<token>"  # noqa: S105 - docker's mark for "the password is an identity token"
+_MARGIN_SHARE = 0.1  # of a token's life
+_LIFETIME_MAX = 24 * 3600.0  # seconds; nobody's token is trusted longer
+_EXPIRED_STATUSES = frozenset({400, 403})
+_NO_SUCH_FLOW = frozenset({404, 405})
+
+
+class TokenService(Protocol):
+    """Sends one request to a token service; the realm has been checked before."""
+
+    async def __call__(
+        self, method: str, url: str, *, headers: Mapping[str, str], form: Mapping[str, str] | None
+    ) -> answers.Answer:
+        """The answer, whatever its status; raises TransportError, TooManyRequestsError."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Grant:
+    """What a request shows: an ``Authorization`` value or nothing, and whether it is brand-new."""
+
+    header: str | None = dataclasses.field(default=None, repr=False)
+    is_fresh: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Token:
+    header: str = dataclasses.field(repr=False)
+    renew_at: float  # on the monotonic clock
+
+
+class _TokenJSON(msgspec.Struct):
+    token: str = ""
+    access_token: str = ""
+    expires_in: float | None = None
+    issued_at: str | None = None
+
+
+class Authorizer:
+    """The memory of one registry's challenges and tokens, for one credential."""
+
+    def __init__(
+        self,
+        host: str,
+        credential: credentials.Credential | None,
+        *,
+        service: TokenService,
+        settings: limits.RegistrySettings,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self._host = host
+        self._credential = credential or credentials.Credential()
+        self._service = service
+        self._settings = settings
+        self._clock = clock
+        self._wall = wall
+        self._challenge: challenge.Challenge | None = None
+        self._wanted: dict[str, str] = {}  # our scope: the scope a challenge named for it
+        self._tokens: dict[str, _Token] = {}
+        self._requests: flights.Flights[_Token] = flights.Flights()
+
+    @property
+    def has_credential(self) -> bool:
+        """Whether there is anything to show."""
+        return not self._credential.is_anonymous
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the registry has said what it wants."""
+        return self._challenge is not None or bool(self._credential.registry_token)
+
+    async def grant(self, scope: str) -> Grant:
+        """What to show for a scope; raises UnauthorizedError if the token service refuses."""
+        if self._credential.registry_token:
+            return Grant(f"Bearer {self._credential.registry_token}")
+        if self._challenge is None:
+            return Grant()
+        if self._challenge.scheme == "basic":
+            basic = self._credential.basic
+            return Grant(f"Basic {basic}" if basic else None)
+        token = self._tokens.get(scope)
+        if token is not None and self._clock() < token.renew_at:
+            return Grant(token.header)
+        token = await self._requests.share(scope, lambda: self._new_token(scope))
+        return Grant(token.header, is_fresh=True)
+
+    def learn(self, status: int, wanted: Iterable[str], *, scope: str, shown: Grant) -> bool:
+        """Take note of a refusal; returns whether the request is worth another try.
+
+        ``wanted`` are the answer's ``WWW-Authenticate`` values, ``shown`` what the request showed.
+        """
+        if self._credential.registry_token:
+            return False
+        if status in _EXPIRED_STATUSES:
+            if shown.header is None or shown.is_fresh or not self._is_bearer:
+                return False
+            self._drop(scope, shown)
+            return True
+        if status != http.HTTPStatus.UNAUTHORIZED:
+            return False
+        asked = self._pick(challenge.parse(wanted))
+        if asked is None:
+            return False
+        if asked.scheme == "basic":
+            self._challenge = asked
+            return shown.header != f"Basic {self._credential.basic}"
+        return self._learn_bearer(asked, scope=scope, shown=shown)
+
+    def _learn_bearer(self, asked: challenge.Challenge, *, scope: str, shown: Grant) -> bool:
+        is_new_scope = bool(asked.scope) and self._wanted.get(scope, scope) != asked.scope
+        if is_new_scope:
+            self._wanted[scope] = asked.scope
+        # The scope belongs to the request, the rest of the challenge to the host.
+        parameters = {"realm": asked.realm, "service": asked.service}
+        asked_of_host = challenge.Challenge(asked.scheme, parameters)
+        is_news = self._challenge != asked_of_host
+        if is_news:
+            self._tokens.clear()
+        self._challenge = asked_of_host
+        self._drop(scope, shown)
+        return shown.header is None or is_news or is_new_scope or not shown.is_fresh
+
+    def _pick(self, asked: Iterable[challenge.Challenge]) -> challenge.Challenge | None:
+        for each in asked:
+            if each.scheme == "basic" and self._credential.basic:
+                return each
+            if each.scheme == "bearer" and each.realm:
+                return each
+        # Registries that refuse without a challenge want what their users were told: Basic.
+        if self._challenge is None and self._credential.basic:
+            return challenge.Challenge("basic")
+        return None
+
+    def _drop(self, scope: str, shown: Grant) -> None:
+        """Forget the token that was shown, unless another has taken its place."""
+        token = self._tokens.get(scope)
+        if token is not None and token.header == shown.header:
+            del self._tokens[scope]
+
+    @property
+    def _is_bearer(self) -> bool:
+        return self._challenge is not None and self._challenge.scheme == "bearer"
+
+    async def _new_token(self, scope: str) -> _Token:
+        assert self._challenge is not None
+        realm, service = self._challenge.realm, self._challenge.service
+        named = self._wanted.get(scope)
+        scopes = [named, scope] if named and named != scope else [scope]
+        asked_at = self._clock()
+        answer = await self._ask(realm, service, [each for each in scopes if each])
+        if answer.status != http.HTTPStatus.OK:
+            raise answers.refusal(answer, hint=self.refusal_hint)
+        token, lifetime = _read(answer, self._settings, now=self._wall())
+        margin = min(self._settings.token_margin, _MARGIN_SHARE * lifetime)
+        made = _Token(f"Bearer {token}", asked_at + lifetime - margin)
+        self._tokens[scope] = made
+        return made
+
+    async def _ask(self, realm: str, service: str, scopes: list[str]) -> answers.Answer:
+        identity = self._credential.identity_token
+        if not identity and self._credential.username == _TOKEN_USER:
+            identity = self._credential.password
+        if identity:
+            grant = {"grant_type": "refresh_token", "refresh_token": identity}
+            answer = await self._post(realm, service, scopes, grant)
+            if answer.status not in _NO_SUCH_FLOW:
+                return answer
+        query = [("service", service)] if service else []
+        query += [("scope", each) for each in scopes]
+        url = realm + ("&" if "?" in realm else "?") + urllib.parse.urlencode(query)
+        basic = self._credential.basic
+        headers = {"Authorization": f"Basic {basic}"} if basic else {}
+        answer = await self._service("GET", url, headers=headers, form=None)
+        if answer.status == http.HTTPStatus.METHOD_NOT_ALLOWED and basic and not identity:
+            grant = {
+                "grant_type": "password",
+                "username": self._credential.username,
+                "password": self._credential.password,
+            }
+            return await self._post(realm, service, scopes, grant)
+        return answer
+
+    async def _post(
+        self, realm: str, service: str, scopes: list[str], grant: Mapping[str, str]
+    ) -> answers.Answer:
+        form = {**grant, "service": service, "client_id": CLIENT_ID, "scope": " ".join(scopes)}
+        return await self._service("POST", realm, headers={}, form=form)
+
+    @property
+    def refusal_hint(self) -> str:
+        """What to do when the registry or its token service refuses."""
+        if not self.has_credential:
+            return f"no credential for {self._host} was given; a private repository needs one"
+        return (
+            f"the credential given for {self._host} is not accepted: wrong, expired, or not allowed"
+            " here; if the repository is public, it can be read without one"
+        )
+
+    async def close(self) -> None:
+        """End token requests under way."""
+        await self._requests.close()
+
+
+def _read(
+    answer: answers.Answer, settings: limits.RegistrySettings, *, now: float
+) -> tuple[str, float]:
+    """Token and seconds it still lives; raises RegistryError for an answer without one."""
+    try:
+        content = msgspec.json.decode(answer.body, type=_TokenJSON, strict=False)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        raise answers.not_json(answer, "a token") from None
+    token = content.token or content.access_token
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise errors.RegistryError(
+            f"{answer.where}: the token service's answer holds no usable token",
+            method=answer.method,
+            status=answer.status,
+        )
+    lifetime = content.expires_in or settings.token_lifetime
+    lifetime -= _age(content.issued_at, answer.headers, now=now)
+    return token, min(max(lifetime, 0.0), _LIFETIME_MAX)
+
+
+def _age(issued_at: str | None, headers: Mapping[str, str], *, now: float) -> float:
+    """Seconds since a token was issued, by the server's own clock if it shows one."""
+    if not issued_at:
+        return 0.0
+    try:
+        issued = datetime.datetime.fromisoformat(issued_at)
+    except ValueError:
+        return 0.0
+    if issued.tzinfo is None:
+        issued = issued.replace(tzinfo=datetime.UTC)
+    with contextlib.suppress(ValueError, TypeError):
+        now = email.utils.parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    return max(0.0, now - issued.timestamp())

@@ -1,0 +1,274 @@
+"""Pooled connections of one registry, for one credential and one TLS identity.
+
+Rules:
+
+1. One aiohttp session per role and proxy, opened when first needed: the registry itself, its token
+   service, and the places it redirects to. A connection never changes its role.
+2. The client certificate is shown to the registry and its token service, not to redirect targets;
+   the CA is trusted at all of them.
+3. Redirects are never followed here, cookies never kept, bodies never decompressed: what is hashed
+   is what was sent.
+4. `http` and `https` proxies are aiohttp's; `socks5` has a connector here, which leaves the lookup
+   of names to the proxy.
+"""
+
+import asyncio
+import base64
+import contextlib
+import dataclasses
+import ssl
+import string
+import urllib.parse
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import python_socks
+import yarl
+from aiohttp import client_proto, tracing
+from python_socks.async_ import asyncio as socks
+
+from ocisource import errors
+from ocisource.net import proxy as proxies
+from ocisource.net.tls import TLSIdentity
+from ocisource.oci import failures, guard, limits
+
+if TYPE_CHECKING:
+    from aiohttp.client_reqrep import ClientRequest
+
+_SOCKS = "socks5"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How a host is reached: everything that two tenants must not share a connection across."""
+
+    host: str
+    tls: TLSIdentity | None = None
+    proxy: proxies.Proxy | None = None
+    is_insecure: bool = False
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether server certificates are checked: `insecure` alone turns it off."""
+        return not self.is_insecure or self.tls is not None
+
+
+class Contexts:
+    """TLS contexts by identity, made once: reading the system's roots takes milliseconds."""
+
+    def __init__(self, *, bound: int = 256) -> None:
+        self._contexts: dict[tuple[TLSIdentity, bool], ssl.SSLContext] = {}
+        self._bound = bound
+
+    async def get(self, identity: TLSIdentity, *, is_verified: bool) -> ssl.SSLContext:
+        """The context for an identity; raises CredentialError."""
+        key = (identity, is_verified)
+        context = self._contexts.get(key)
+        if context is None:
+            context = await asyncio.to_thread(identity.context, is_verified=is_verified)
+            while len(self._contexts) >= self._bound:
+                del self._contexts[next(iter(self._contexts))]
+            self._contexts[key] = context
+        return context
+
+
+class Connections:
+    """The sessions of one pool."""
+
+    def __init__(
+        self,
+        way: Way,
+        *,
+        contexts: Contexts,
+        settings: limits.RegistrySettings,
+        environment_proxy: Callable[[str], proxies.Proxy | None] = proxies.from_environment,
+    ) -> None:
+        self._way = way
+        self._contexts = contexts
+        self._settings = settings
+        self._environment_proxy = environment_proxy
+        self.guard = guard.Guard(way.host)
+        self._sessions: dict[tuple[guard.Role, proxies.Proxy | None], aiohttp.ClientSession] = {}
+        self._proxies: dict[str, proxies.Proxy | None] = {}
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
+        )
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        role: guard.Role,
+        headers: Mapping[str, str],
+        data: Any = None,
+    ) -> aiohttp.ClientResponse:
+        """One request, no redirects; the caller reads or releases the response.
+
+        Raises TransportError and its leaves, and CredentialError for a TLS identity or proxy that
+        cannot be used.
+        """
+        with failures.translated(method, url):
+            target = yarl.URL(_quoted(url), encoded=True)
+            host = target.host
+        if target.scheme not in _DEFAULT_PORTS or not host:
+            raise errors.ForbiddenAddressError(f"{method}: only http and https URLs are followed")
+        self.guard.check_host(host, role=role)
+        proxy = self._proxy_for(target)
+        session = self._sessions.get((role, proxy))
+        if session is None:
+            session = await self._open(role, proxy)
+        options: dict[str, Any] = {}
+        if proxy is not None and proxy.scheme != _SOCKS:
+            self.guard.check_host(proxy.host, role=guard.Role.PROXY)
+            options["proxy"] = yarl.URL(proxy.address)
+            if proxy.username:
+                authorization = {"Proxy-Authorization": _basic(proxy.username, proxy.password)}
+                if target.scheme == "https":
+                    options["proxy_headers"] = authorization
+                else:
+                    headers = {**headers, **authorization}
+        with failures.translated(method, url):
+            return await session.request(
+                method, target, headers=headers, data=data, allow_redirects=False, **options
+            )
+
+    def _proxy_for(self, target: yarl.URL) -> proxies.Proxy | None:
+        if self._way.proxy is not None:
+            return self._way.proxy
+        origin = f"{target.scheme}://{target.raw_authority}"
+        if origin not in self._proxies:
+            self._proxies[origin] = self._environment_proxy(origin)
+        return self._proxies[origin]
+
+    async def _open(self, role: guard.Role, proxy: proxies.Proxy | None) -> aiohttp.ClientSession:
+        identity = self._way.tls or TLSIdentity()
+        if role is guard.Role.ELSEWHERE:
+            identity = dataclasses.replace(identity, certificate_pem=None, key_pem=None)
+        context = await self._contexts.get(identity, is_verified=self._way.is_verified)
+        session = self._sessions.get((role, proxy))
+        if session is not None:  # another caller was quicker
+            return session
+        # A proxied session looks up only the proxy's own name.
+        resolver = guard.Resolver(self.guard, role=role if proxy is None else guard.Role.PROXY)
+        settings = self._settings
+        connector: aiohttp.BaseConnector
+        if proxy is not None and proxy.scheme == _SOCKS:
+            connector = SocksConnector(
+                proxy,
+                context=context,
+                resolver=resolver,
+                check=lambda host: self.guard.check_host(host, role=guard.Role.PROXY),
+                keepalive_timeout=settings.keepalive,
+                limit=settings.connections,
+            )
+        else:
+            connector = aiohttp.TCPConnector(
+                ssl=context,
+                resolver=resolver,
+                keepalive_timeout=settings.keepalive,
+                limit=settings.connections,
+            )
+        session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=self._timeout,
+            headers={"User-Agent": limits.USER_AGENT, "Accept-Encoding": "identity"},
+            skip_auto_headers=("Accept", "Content-Type"),
+            auto_decompress=False,
+            requote_redirect_url=False,
+            trust_env=False,
+        )
+        self._sessions[role, proxy] = session
+        return session
+
+    async def close(self) -> None:
+        """Close all connections."""
+        sessions = list(self._sessions.values())
+        self._sessions.clear()
+        for session in sessions:
+            await session.close()
+
+
+class SocksConnector(aiohttp.BaseConnector):
+    """Connections through a SOCKS5 proxy (RFC 1928, RFC 1929), which looks up the names."""
+
+    def __init__(
+        self,
+        proxy: proxies.Proxy,
+        *,
+        context: ssl.SSLContext,
+        resolver: guard.Resolver,
+        check: Callable[[str], None],
+        keepalive_timeout: float,
+        limit: int,
+    ) -> None:
+        super().__init__(keepalive_timeout=keepalive_timeout, limit=limit)
+        self._proxy = proxy
+        self._context = context
+        self._resolver = resolver
+        self._check = check
+
+    async def _create_connection(
+        self,
+        req: "ClientRequest",
+        traces: list[tracing.Trace],  # noqa: ARG002
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> client_proto.ResponseHandler:
+        host, port = req.url.raw_host or "", req.url.port or 0
+        async with asyncio.timeout(timeout.sock_connect):
+            sock = await self._tunnel(host.strip("[]"), port)
+            is_tls = req.url.scheme == "https"
+            try:
+                _, protocol = await self._loop.create_connection(
+                    self._factory,
+                    sock=sock,
+                    ssl=self._context if is_tls else None,
+                    server_hostname=host.strip("[]").rstrip(".") if is_tls else None,
+                )
+            except BaseException:
+                sock.close()
+                raise
+        return protocol
+
+    async def _tunnel(self, host: str, port: int) -> Any:
+        """A socket whose other end is ``host:port``; tries each address of the proxy in turn."""
+        self._check(self._proxy.host)
+        found = await self._resolver.resolve(self._proxy.host, self._proxy.port)
+        last: Exception | None = None
+        for each in found:
+            proxy = socks.Proxy(
+                proxy_type=python_socks.ProxyType.SOCKS5,
+                host=each["host"],
+                port=self._proxy.port,
+                username=self._proxy.username or None,
+                password=self._proxy.password or None,
+                rdns=True,
+            )
+            try:
+                return await proxy.connect(dest_host=host, dest_port=port)
+            except (*failures.SOCKS_ERRORS, OSError) as error:
+                last = error
+        raise last or OSError("the proxy's name has no address")
+
+
+def origin_of(url: str) -> tuple[str, str, int]:
+    """Scheme, bare host and port of a URL, to compare; raises TransportError."""
+    with contextlib.suppress(ValueError):
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+        return parts.scheme, (parts.hostname or "").lower(), port
+    raise errors.TransportError("a registry named a place by something that is no URL")
+
+
+def _quoted(url: str) -> str:
+    """A URL fit for a request line; what is quoted already stays as it is, or signatures break."""
+    if url.isascii() and url.isprintable() and " " not in url:
+        return url
+    return urllib.parse.quote(url, safe=string.punctuation)
+
+
+def _basic(username: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()

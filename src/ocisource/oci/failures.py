@@ -1,0 +1,125 @@
+"""What can go wrong on the way to a host, in our errors.
+
+One place translates the exceptions of aiohttp, ssl and the system; texts name the method, the
+redacted URL and the cause in the words that Go programs use, which is what users search for.
+"""
+
+import contextlib
+import os
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+
+import aiohttp
+import python_socks
+
+from ocisource import errors
+from ocisource.net import redact
+
+# OpenSSL's X509_V_ERR_* (x509_vfy.h).
+_EXPIRED = frozenset({9, 10})
+_UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
+_WRONG_NAME = frozenset({62, 64})
+_ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_ALERT_(?P<name>[A-Z0-9_]+)")
+SOCKS_ERRORS = (
+    python_socks.ProxyError,
+    python_socks.ProxyTimeoutError,
+    python_socks.ProxyConnectionError,
+)
+# First match counts. {cause} is what the system or the peer said.
+_TABLE: tuple[
+    tuple[type[BaseException] | tuple[type[BaseException], ...], str, type[errors.TransportError]],
+    ...,
+] = (
+    (aiohttp.ConnectionTimeoutError, "dial: i/o timeout", errors.DeadlineError),
+    (TimeoutError, "no data came for too long: i/o timeout", errors.DeadlineError),
+    (aiohttp.ClientHttpProxyError, "proxy: {cause}", errors.TransportError),
+    (
+        (aiohttp.ClientProxyConnectionError, *SOCKS_ERRORS),
+        "proxy: {cause}",
+        errors.TransportError,
+    ),
+    ((aiohttp.ClientConnectorDNSError, socket.gaierror), "lookup: {cause}", errors.TransportError),
+    (aiohttp.ClientConnectorError, "dial: {cause}", errors.TransportError),
+    (aiohttp.InvalidURL, "invalid URL: {cause}", errors.TransportError),
+    (aiohttp.ClientResponseError, "malformed HTTP response: {cause}", errors.TransportError),
+    (BaseException, "the connection broke: {cause}", errors.ConnectionLostError),
+)
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})
+
+
+@contextlib.contextmanager
+def translated(method: str, url: str) -> Iterator[None]:
+    """Turn foreign exceptions of a request into TransportError and its leaves.
+
+    ConnectionLostError is what another try may mend. Cancellation and our own errors pass.
+    """
+    try:
+        yield
+    except (aiohttp.ClientError, *SOCKS_ERRORS, OSError) as error:
+        raise _translation(error, f"{method} {redact.url(url)}") from error
+    except ValueError as error:  # yarl, and the parser for what a server sends
+        raise errors.TransportError(
+            f"{method} {redact.url(url)}: {redact.foreign(str(error))}"
+        ) from error
+
+
+def _translation(error: BaseException, where: str) -> errors.TransportError:
+    cause = _cause(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return errors.TLSError(f"{where}: tls: failed to verify certificate: {_x509(cause)}")
+    if isinstance(cause, ssl.SSLError):
+        return errors.TLSError(f"{where}: {_tls(cause)}")
+    text, kind = next((text, kind) for types, text, kind in _TABLE if isinstance(error, types))
+    return kind(f"{where}: {text.format(cause=_say(error, cause))}")
+
+
+def _say(error: BaseException, cause: BaseException) -> str:
+    """The cause in a few words."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"{error.status} {redact.foreign(error.message)}"
+    if isinstance(error, aiohttp.InvalidURL):
+        return redact.foreign(error.description or "unreadable")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return redact.foreign(error.message)
+    return _system(cause)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The innermost exception that says something of its own."""
+    while True:
+        inner = getattr(error, "os_error", None) or error.__cause__
+        if not isinstance(inner, BaseException) or inner is error:
+            return error
+        error = inner
+
+
+def _x509(error: ssl.SSLCertVerificationError) -> str:
+    if error.verify_code in _EXPIRED:
+        return "x509: certificate has expired or is not yet valid"
+    if error.verify_code in _UNKNOWN_AUTHORITY:
+        return "x509: certificate signed by unknown authority"
+    if error.verify_code in _WRONG_NAME:
+        return "x509: certificate is valid for another name: " + redact.foreign(
+            error.verify_message
+        )
+    return f"x509: {redact.foreign(error.verify_message)}"
+
+
+def _tls(error: ssl.SSLError) -> str:
+    reason = error.reason or ""
+    if alert := _ALERT.fullmatch(reason):
+        return f"remote error: tls: {alert['name'].lower().replace('_', ' ')}"
+    if reason in _NOT_TLS or "record layer" in str(error).lower():
+        return "tls: first record does not look like a TLS handshake (does it speak plain HTTP?)"
+    return f"tls: {reason.lower().replace('_', ' ') or 'handshake failure'}"
+
+
+def _system(error: BaseException) -> str:
+    if isinstance(error, socket.gaierror):
+        return "no such host" if error.errno == socket.EAI_NONAME else str(error.strerror)
+    if isinstance(error, OSError) and error.errno is not None:
+        with contextlib.suppress(ValueError, OverflowError):
+            return os.strerror(error.errno).lower()
+    return redact.foreign(str(error)) or type(error).__name__

@@ -1,0 +1,114 @@
+"""Looking up what a tag or digest points to, and fetching manifests.
+
+Resolving costs one `HEAD`. Registries and mirrors that leave `Docker-Content-Digest` out, and those
+that do not know `HEAD`, are asked with `GET` and the body is hashed; an error shown to the user is
+always the `GET`'s, because a `HEAD` has no body that could say anything. A digest in a header is
+believed only in the answer to a `HEAD`: of a `GET` the bytes themselves are hashed.
+"""
+
+import contextlib
+import http
+import urllib.parse
+
+from ocisource import digest as digests
+from ocisource import errors
+from ocisource.oci import answers, manifest, reference, transport
+
+_ACCEPT = {"Accept": ", ".join(manifest.ACCEPT)}
+_LENGTH_DIGITS = 18  # of a Content-Length that is read
+_DIGEST_HEADER = "Docker-Content-Digest"
+
+
+async def look_up(
+    connection: transport.Transport,
+    repository: reference.Repository,
+    identifier: str,
+    *,
+    scope: str,
+) -> manifest.Descriptor:
+    """Digest, media type and size of what a tag or digest (``identifier``) points to.
+
+    ``size`` is 0 if the registry does not say it. Raises NotFoundError, UnauthorizedError,
+    TooManyRequestsError, RegistryError, TransportError, ContentError.
+    """
+    path = _path(repository, identifier)
+    request = transport.Request(method="HEAD", path=path, scope=scope, headers=_ACCEPT)
+    attempts = None
+    try:
+        answer = await connection.fetch(request)
+    except errors.TooManyRequestsError:
+        raise
+    except errors.RegistryError as error:
+        if not error.status:
+            raise
+        attempts = 1  # the HEAD has been retried; the GET only tells what is wrong
+    else:
+        if answer.status == http.HTTPStatus.OK:
+            descriptor = _from_headers(answer)
+            if descriptor is not None:
+                return _checked(descriptor, identifier, repository)
+    descriptor, _ = await fetch(connection, repository, identifier, scope=scope, attempts=attempts)
+    return descriptor
+
+
+async def fetch(
+    connection: transport.Transport,
+    repository: reference.Repository,
+    identifier: str,
+    *,
+    scope: str,
+    attempts: int | None = None,
+) -> tuple[manifest.Descriptor, bytes]:
+    """Descriptor and bytes of a manifest; asked for by digest, the bytes are checked against it.
+
+    Raises as look_up() does.
+    """
+    request = transport.Request(
+        method="GET",
+        path=_path(repository, identifier),
+        scope=scope,
+        headers=_ACCEPT,
+        attempts=attempts,
+    )
+    bound = connection.settings.manifest_size
+    answer = await connection.fetch(request, bound=bound, what="the manifest")
+    if answer.status != http.HTTPStatus.OK:
+        raise connection.refusal(answer)
+    if answer.is_html or not answer.body.lstrip()[:1] == b"{":
+        raise answers.not_json(answer, "a manifest")
+    descriptor = manifest.Descriptor(
+        media_type=answer.content_type,
+        size=len(answer.body),
+        digest=digests.Digest.of(answer.body),
+    )
+    return _checked(descriptor, identifier, repository), answer.body
+
+
+def _path(repository: reference.Repository, identifier: str) -> str:
+    return f"/v2/{repository.path}/manifests/{urllib.parse.quote(identifier, safe=':')}"
+
+
+def _from_headers(answer: answers.Answer) -> manifest.Descriptor | None:
+    """What a HEAD says; None if it does not say enough."""
+    if answer.is_html:
+        return None
+    try:
+        digest = digests.Digest.parse(answer.headers.get(_DIGEST_HEADER, ""))
+    except errors.ReferenceInvalidError:
+        return None
+    size = 0
+    with contextlib.suppress(ValueError):
+        size = max(0, int(answer.headers.get("Content-Length", "")[:_LENGTH_DIGITS]))
+    return manifest.Descriptor(media_type=answer.content_type, size=size, digest=digest)
+
+
+def _checked(
+    descriptor: manifest.Descriptor, identifier: str, repository: reference.Repository
+) -> manifest.Descriptor:
+    """The descriptor, if it is what a digest asked for; raises ContentError."""
+    if ":" in identifier and str(descriptor.digest) != identifier:
+        raise errors.ContentError(
+            f'manifest digest: "{descriptor.digest}" does not match requested digest: '
+            f'"{identifier}" for "{repository}@{identifier}"'
+        )
+    return descriptor

@@ -1,0 +1,242 @@
+"""The registry client: every registry host, every tenant, one object.
+
+:class:`Registries` owns what outlives a fetch: connection pools and tokens (one pool per host, TLS
+identity, proxy, insecure and credential, so that tenants do not mix), the gates (one per host and
+credential), tag lists of the last few seconds, and the probes in flight. A
+:class:`RemoteRepository` is a cheap view of it for one repository and one tenant.
+
+Example::
+
+    registries = registry.Registries()
+    remote = registries.repository(reference.Repository.parse_url(url), registry.Access())
+    descriptor = await remote.resolve("latest")
+    await registries.close()
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import random
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from ocisource import digest as digests
+from ocisource import errors
+from ocisource.net import proxy as proxies
+from ocisource.net.tls import TLSIdentity
+from ocisource.oci import (
+    blobs,
+    connections,
+    credentials,
+    flights,
+    limits,
+    lookup,
+    pools,
+    reference,
+    taglists,
+)
+from ocisource.oci.manifest import Descriptor
+
+T = TypeVar("T")
+RegistrySettings = limits.RegistrySettings
+
+_PULL, _PUSH = "pull", "pull,push"
+_RENEWABLE_STATUSES = frozenset({400, 401, 403})
+
+
+@runtime_checkable
+class RenewableKeychain(credentials.Keychain, Protocol):
+    """A keychain whose credentials expire (cloud logins), and can be had anew."""
+
+    async def renewed(
+        self, repository: reference.Repository, stale: credentials.Credential
+    ) -> credentials.Credential | None:
+        """Another credential than ``stale``, which was refused; None if there is none."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How one tenant reaches registries.
+
+    ``is_insecure`` allows plain HTTP, and without ``tls`` any server certificate; ``proxy`` goes
+    before the environment's.
+    """
+
+    keychain: credentials.Keychain = credentials.ANONYMOUS
+    tls: TLSIdentity | None = None
+    proxy: proxies.Proxy | None = None
+    is_insecure: bool = False
+
+
+class Registries:
+    """All registries this process speaks to; close() it at the end."""
+
+    def __init__(
+        self,
+        *,
+        settings: limits.RegistrySettings = limits.DEFAULT,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        rng: random.Random | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.pools = pools.Pools(
+            settings=settings, clock=clock, wall=wall, rng=rng or random.SystemRandom(), sleep=sleep
+        )
+        self.probes: flights.Flights[Any] = flights.Flights()
+        self.tag_lists: dict[Hashable, tuple[float, tuple[str, ...]]] = {}
+
+    def repository(
+        self, repository: reference.Repository, access: Access | None = None
+    ) -> "RemoteRepository":
+        """A view of one repository for one tenant; costs nothing."""
+        return RemoteRepository(self, repository, access or Access())
+
+    async def close(self) -> None:
+        """End probes, close all connections."""
+        await self.probes.close()
+        await self.pools.close()
+
+
+class RemoteRepository:
+    """One repository as one tenant sees it.
+
+    All methods raise NotFoundError, UnauthorizedError, TooManyRequestsError (with `retry_after`),
+    RegistryError, TransportError and its leaves, and CredentialError.
+    """
+
+    def __init__(
+        self, registries: Registries, repository: reference.Repository, access: Access
+    ) -> None:
+        self._registries = registries
+        self._repository = repository
+        self._access = access
+        self._credential: credentials.Credential | None = None
+        self._has_credential = False
+
+    async def resolve(self, tag: str) -> Descriptor:
+        """What a tag points to: one HEAD, shared with whoever asks the same at the same time.
+
+        `size` is 0 if the registry does not say it.
+        """
+        return await self._look_up(tag)
+
+    async def head(self, digest: digests.Digest) -> Descriptor:
+        """Whether a digest is there for this tenant: one HEAD."""
+        return await self._look_up(str(digest))
+
+    async def tags(self) -> tuple[str, ...]:
+        """All tags in the registry's order; a list of the last few seconds is used again."""
+        return await self._renewing(self._tags)
+
+    async def manifest(self, digest: digests.Digest) -> tuple[Descriptor, bytes]:
+        """Descriptor and bytes of a manifest; raises ContentError unless they match the digest."""
+
+        async def work(pool: pools.Pool) -> tuple[Descriptor, bytes]:
+            return await lookup.fetch(
+                pool.transport, self._repository, str(digest), scope=self._scope(_PULL)
+            )
+
+        return await self._renewing(work)
+
+    async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
+        """The blob's bytes; raises ContentError at the end unless size and sha256 match.
+
+        Nothing may be used before the iterator has ended.
+        """
+        is_renewed = False
+        while True:
+            pool = await self._pool()
+            has_started = False
+            chunks = blobs.stream(
+                pool.transport, self._repository, descriptor, scope=self._scope(_PULL)
+            )
+            try:
+                async with contextlib.aclosing(chunks) as stream:
+                    async for chunk in stream:
+                        has_started = True
+                        yield chunk
+            except errors.RegistryError as error:
+                if has_started or is_renewed or not await self._renew(error):
+                    raise
+                is_renewed = True
+            else:
+                return
+
+    # ------------------------------------------------------------------ inside
+
+    async def _look_up(self, identifier: str) -> Descriptor:
+        async def work(pool: pools.Pool) -> Descriptor:
+            key = (pool.key, self._repository, identifier)
+            found: Descriptor = await self._registries.probes.share(
+                key,
+                lambda: lookup.look_up(
+                    pool.transport, self._repository, identifier, scope=self._scope(_PULL)
+                ),
+            )
+            return found
+
+        return await self._renewing(work)
+
+    async def _tags(self, pool: pools.Pool) -> tuple[str, ...]:
+        registries = self._registries
+        key = (pool.key, self._repository)
+        now = registries.clock()
+        kept = registries.tag_lists.get(key)
+        if kept is not None and now < kept[0]:
+            return kept[1]
+        found: tuple[str, ...] = await registries.probes.share(
+            ("tags", key),
+            lambda: taglists.fetch(pool.transport, self._repository, scope=self._scope(_PULL)),
+        )
+        now = registries.clock()
+        for old in [each for each, (until, _) in registries.tag_lists.items() if until <= now]:
+            del registries.tag_lists[old]
+        registries.tag_lists[key] = (now + registries.settings.tags_lifetime, found)
+        return found
+
+    def _scope(self, actions: str) -> str:
+        return f"repository:{self._repository.path}:{actions}"
+
+    async def _pool(self) -> pools.Pool:
+        if not self._has_credential:
+            self._credential = await self._access.keychain.credential(self._repository)
+            self._has_credential = True
+        way = connections.Way(
+            host=self._repository.host,
+            tls=self._access.tls,
+            proxy=self._access.proxy,
+            is_insecure=self._access.is_insecure,
+        )
+        return await self._registries.pools.get(
+            way,
+            self._credential,
+            is_plain_http_allowed=self._repository.is_plain_http_allowed,
+        )
+
+    async def _renewing(self, work: Callable[[pools.Pool], Awaitable[T]]) -> T:
+        """Do the work; once more with another credential if this one has expired."""
+        try:
+            return await work(await self._pool())
+        except errors.RegistryError as error:
+            if not await self._renew(error):
+                raise
+        return await work(await self._pool())
+
+    async def _renew(self, error: errors.RegistryError) -> bool:
+        keychain = self._access.keychain
+        if (
+            error.status not in _RENEWABLE_STATUSES
+            or self._credential is None
+            or not isinstance(keychain, RenewableKeychain)
+        ):
+            return False
+        renewed = await keychain.renewed(self._repository, self._credential)
+        if renewed is None or renewed == self._credential:
+            return False
+        self._credential = renewed
+        return True
