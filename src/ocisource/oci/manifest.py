@@ -155,7 +155,7 @@ class _BodyJSON(msgspec.Struct, rename="camel"):
     layers: list[_DescriptorJSON] | None = None
     manifests: list[_DescriptorJSON] | None = None
     annotations: dict[str, str] | None = None
-    fs_layers: msgspec.Raw | None = None
+    fs_layers: object = None  # of schema 1: only its presence counts
 
 
 _DECODER = msgspec.json.Decoder(_BodyJSON)
