@@ -1,0 +1,111 @@
+"""A tar stream kept for reading again in another order: in memory, beyond a bound in a file.
+
+The file has no name (it is unlinked at once), so nothing is left behind by a crash.
+
+Raises StorageError when the file cannot be written.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Self, cast
+
+from ocisource import errors
+from ocisource.archive.compression import WINDOW
+
+SMALL = 64 << 10  # bytes; below it an entry's data is handed over in one piece
+
+
+def temporary_file(directory: Path) -> BinaryIO:
+    """A file without a name in ``directory``, for this process alone."""
+    try:
+        return cast("BinaryIO", tempfile.TemporaryFile(dir=directory, buffering=0))
+    except OSError as exc:
+        raise _failed(exc) from exc
+
+
+def write(file: BinaryIO, data: bytes) -> None:
+    """Write all of ``data`` at the file's position."""
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[file.write(view) :]
+    except OSError as exc:
+        raise _failed(exc) from exc
+
+
+def _failed(exc: OSError) -> errors.StorageError:
+    reason = os.strerror(exc.errno).lower() if exc.errno else str(exc)
+    return errors.StorageError(
+        f"failed to spool the layer: {reason}; make room in the folder for temporary files"
+    )
+
+
+class Spool:
+    """Windows of a stream, each of WINDOW bytes but the last, in the order they were added."""
+
+    __slots__ = ("_directory", "_file", "_memory_bound", "_windows")
+
+    def __init__(self, directory: Path, *, memory_bound: int) -> None:
+        self._directory = directory
+        self._memory_bound = memory_bound  # bytes
+        self._windows: list[bytes] = []
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up memory and file."""
+        self._windows = []
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether memory holds all it may, so that the next window begins a file."""
+        return self._file is None and (len(self._windows) + 1) * WINDOW > self._memory_bound
+
+    def add(self, window: bytes) -> None:
+        """Append a window."""
+        if self.is_full:
+            self._file = temporary_file(self._directory)
+            for held in self._windows:
+                write(self._file, held)
+            self._windows = []
+        if self._file is None:
+            self._windows.append(window)
+        else:
+            write(self._file, window)
+
+    def taken(self) -> list[bytes]:
+        """The windows held in memory, which are the caller's from now on."""
+        windows, self._windows = self._windows, []
+        return windows
+
+    def data(self, offset: int, size: int) -> bytes:
+        """At most SMALL bytes from ``offset`` on."""
+        if self._file is not None:
+            return os.pread(self._file.fileno(), size, offset)
+        number, start = divmod(offset, WINDOW)
+        data = self._windows[number][start : start + size]
+        if len(data) < size:
+            data += self._windows[number + 1][: size - len(data)]
+        return data
+
+    def pieces(self, offset: int, size: int) -> Iterator[memoryview]:
+        """``size`` bytes from ``offset`` on, in pieces."""
+        end = offset + size
+        while offset < end:
+            number, start = divmod(offset, WINDOW)
+            length = min(WINDOW - start, end - offset)
+            if self._file is not None:
+                yield memoryview(os.pread(self._file.fileno(), length, offset))
+            else:
+                yield memoryview(self._windows[number])[start : start + length]
+            offset += length

@@ -1,0 +1,355 @@
+"""Reading tar: from windows of a tar stream to the entries whose headers lie in them.
+
+POSIX.1-1988 ustar, PAX (POSIX.1-2001) ``path`` and ``size``, GNU long names, base-256 numbers, V7
+directories (a trailing slash), and checksums summed over signed bytes, as old tars did. Where
+readers of tar disagree about an archive (two names for one entry, a lone zero block) it is
+refused: what is packed here must be what everybody else would unpack.
+
+In order, for each header: checksum, size, name, then type, so that a bad name is refused even on
+an entry that would be left out. Symlinks, hard links and global headers leave no entry and are
+counted; devices, FIFOs, sparse files and unknown types are refused.
+
+An entry's place in the order of a walk is its *key*, the cleaned path with NUL for ``/``: keys
+compare as bytes the way Go's ``filepath.Walk`` visits a tree.
+"""
+
+from zlib import adler32
+
+from ocisource import errors
+from ocisource.archive import limits as bounds
+from ocisource.archive import pax, sourceignore
+
+BLOCK = 512  # bytes; tar's unit
+FILE, EXECUTABLE, DIRECTORY = 0, 1, 2  # kinds of entries
+
+Entry = tuple[bytes, int, int, int]
+"""Key, offset of the data in the stream, kind, bytes of data. A plain tuple: there are many."""
+
+_ZEROS = bytes(BLOCK)
+_ANY_EXECUTE = 0o111
+_USTAR = b"ustar\0"
+_STAR_MARK = b"tar\0"  # Joerg Schilling's star: a shorter prefix field, times after it
+_SLASH, _BACKSLASH = b"/\\"
+_HIGH_BIT = 0x80
+_V7, _REGULAR, _HARD_LINK, _SYMLINK, _DIRECTORY, _CONTIGUOUS = 0, *b"01257"
+_FILES = frozenset((_V7, _REGULAR, _CONTIGUOUS))
+_LINKS = {_HARD_LINK: "hard link", _SYMLINK: "symlink"}
+_LONG_NAME, _LONG_LINK, _PAX, _SOLARIS_PAX, _GLOBAL_PAX = b"LKxXg"
+_META = frozenset((_LONG_NAME, _LONG_LINK, _PAX, _SOLARIS_PAX, _GLOBAL_PAX))
+_REFUSED = {
+    ord("3"): "character device",
+    ord("4"): "block device",
+    ord("6"): "FIFO",
+    ord("S"): "sparse file",
+    ord("M"): "part of a multi-volume archive",
+}
+_MAX_MODES = 512  # distinct mode fields remembered
+_MAX_NUMBER = 1 << 63
+
+
+class Index:
+    """Reads the headers in consecutive windows of one tar stream.
+
+    Each window is a multiple of 512 bytes long, but for the last. ``is_ordered`` stays True as
+    long as the entries came in the order of a walk, each once. ``ignore_files`` are the entries
+    called ``.sourceignore``; ``skipped`` counts what leaves no entry, by kind; ``length`` is what
+    was fed, in bytes.
+    """
+
+    __slots__ = (
+        "_allowed_entries",
+        "_allowed_name",
+        "_allowed_size",
+        "_body",
+        "_body_left",
+        "_body_size",
+        "_body_type",
+        "_entries",
+        "_has_zeros",
+        "_is_done",
+        "_last_key",
+        "_limits",
+        "_long_name",
+        "_modes",
+        "_next",
+        "_records",
+        "ignore_files",
+        "is_ordered",
+        "length",
+        "skipped",
+    )
+
+    def __init__(self, limits: bounds.Limits) -> None:
+        self._limits = limits
+        self._allowed_size = bounds.bound(limits.unpacked_bytes)
+        self._allowed_entries = bounds.bound(limits.entries)
+        self._allowed_name = bounds.bound(limits.name_bytes)
+        self._next = 0  # where the next header, or the rest of a body, begins
+        self._entries = 0
+        self._is_done = False
+        self._has_zeros = False  # the last block was a zero block
+        self._body = bytearray()
+        self._body_left = 0  # bytes, padding included
+        self._body_size = 0
+        self._body_type = 0
+        self._long_name: bytes | None = None
+        self._records: pax.Records | None = None
+        self._modes: dict[bytes, int] = {}
+        self._last_key = b""
+        self.length = 0
+        self.is_ordered = True
+        self.ignore_files: list[Entry] = []
+        self.skipped: dict[str, int] = {}
+
+    def feed(self, window: bytes) -> list[Entry]:
+        """The entries whose headers lie in the next window.
+
+        Raises CorruptArchiveError, UnsafeEntryError or LimitExceededError.
+        """
+        base = self.length
+        self.length = base + len(window)
+        found: list[Entry] = []
+        try:
+            while not self._is_done:
+                if self._body_left:
+                    if self._next >= self.length:
+                        break
+                    self._collect(window, base)
+                elif self._next + BLOCK <= self.length:
+                    self._headers(window, base, found)
+                else:
+                    break
+        except ValueError:  # a digit that is not octal
+            raise _corrupt("malformed number in a header") from None
+        if self._entries > self._allowed_entries:
+            raise bounds.overcrowded(self._limits)
+        return found
+
+    def finish(self) -> None:
+        """Raise CorruptArchiveError unless the stream may end here."""
+        is_pending = self._long_name is not None or self._records is not None
+        if is_pending or (not self._is_done and self._next != self.length):
+            raise _corrupt("unexpected EOF")
+
+    def _headers(self, window: bytes, base: int, found: list[Entry]) -> None:  # noqa: C901, PLR0912, PLR0915
+        """Read headers up to the end of the window, of the archive, or to one with a body.
+
+        This loop is what a layer of many small files costs: it calls nothing it need not call.
+        """
+        position = self._next - base
+        end = len(window) - BLOCK + 1
+        modes = self._modes
+        last = self._last_key
+        append = found.append
+        checksum = adler32
+        allowed = self._allowed_size - base
+        allowed_name = self._allowed_name
+        is_plain = self._long_name is None and self._records is None
+        count = 0
+        while position < end:
+            header = window[position : position + 512]
+            stated = header[148:156]
+            digits = stated.strip(b" \0")
+            # Adler-32's low half is 1 + the sum of bytes modulo 65521, which half a block never
+            # reaches; the checksum field itself counts as eight spaces.
+            if not digits.isdigit() or (checksum(header[:256]) & 0xFFFF) + (
+                checksum(header[256:]) & 0xFFFF
+            ) - (checksum(stated) & 0xFFFF) + 255 != int(digits, 8):
+                if header == _ZEROS:
+                    position += 512
+                    if self._has_zeros:
+                        self._is_done = True
+                        break
+                    self._has_zeros = True
+                    continue
+                _check(header)
+            if self._has_zeros:
+                raise _corrupt("a lone zero block amid the archive")
+            digits = header[124:136].rstrip(b" \0")
+            size = int(digits, 8) if digits.isdigit() else _number(header[124:136])
+            kind = header[156]
+            if kind in _META:
+                position += 512
+                self._begin(kind, size)
+                break
+            if is_plain and not header[345]:
+                name = header[:100].rstrip(b"\0")
+                if 0 in name:
+                    name = name[: name.index(0)]
+            else:
+                name, size = self._named(header, size)
+                is_plain = True
+            if (
+                name[-1:] in b"/."
+                or name[0] == _SLASH
+                or b"./" in name
+                or b"//" in name
+                or _BACKSLASH in name
+            ):
+                name, kind = _cleaned(name, kind, size)
+            if len(name) > allowed_name:
+                raise bounds.overlong(self._limits, name)
+            count += 1
+            position += 512
+            offset = position + base
+            if kind == _REGULAR or kind in _FILES:
+                position += size + 511 & -512
+                if position > allowed:
+                    raise bounds.oversized(self._limits, name)
+                mode = header[100:108]
+                kind = modes[mode] if mode in modes else self._mode(mode)
+            elif kind == _DIRECTORY:
+                size = 0
+                if not name:
+                    continue  # the root, which is always written
+                kind = DIRECTORY
+            else:
+                self._skip(name, kind)
+                continue
+            key = name.replace(b"/", b"\0")
+            if key <= last:
+                self.is_ordered = False
+            last = key
+            entry = (key, offset, kind, size)
+            append(entry)
+            if key.endswith(b".sourceignore"):
+                self._note(entry)
+        self._entries += count
+        self._last_key = last
+        self._next = base + position
+
+    def _named(self, header: bytes, size: int) -> tuple[bytes, int]:
+        """Name and size as long names, PAX records and the prefix field have it."""
+        name, records = self._long_name, self._records
+        self._long_name = self._records = None
+        if records is not None and records.size is not None:
+            size = records.size
+        if records is not None and records.path is not None:
+            if name is not None:
+                raise _corrupt("both a GNU long name and a PAX path for one entry")
+            name = records.path
+        if name is None:
+            name = _until_nul(header[:100])
+            if header[257:263] == _USTAR:
+                end = 476 if header[508:] == _STAR_MARK else 500
+                prefix = _until_nul(header[345:end])
+                name = prefix + b"/" + name if prefix else name
+        return name, size
+
+    def _begin(self, kind: int, size: int) -> None:
+        if size > pax.MAX_BODY:
+            raise _corrupt(f"an extended header of {size} bytes")
+        self._body = bytearray()
+        self._body_type = kind
+        self._body_size = size
+        self._body_left = size + 511 & -512
+        if not size:
+            self._end()
+
+    def _collect(self, window: bytes, base: int) -> None:
+        start = self._next - base
+        taken = window[start : start + self._body_left]
+        self._body += taken
+        self._body_left -= len(taken)
+        self._next += len(taken)
+        if not self._body_left:
+            self._end()
+
+    def _end(self) -> None:
+        """Take in a body that is complete."""
+        body = bytes(self._body[: self._body_size])
+        if self._body_type == _LONG_NAME:
+            if self._long_name is not None:
+                raise _corrupt("two GNU long names for one entry")
+            self._long_name = _until_nul(body)
+        elif self._body_type == _GLOBAL_PAX:
+            if self._long_name is not None or self._records is not None:
+                raise _corrupt("a global PAX header between an entry and its own")
+            pax.parse(body, is_global=True)
+            self._count("global header")
+        elif self._body_type != _LONG_LINK:
+            if self._records is not None:
+                raise _corrupt("two PAX headers for one entry")
+            self._records = pax.parse(body, is_global=False)
+
+    def _mode(self, field: bytes) -> int:
+        kind = EXECUTABLE if _number(field) & _ANY_EXECUTE else FILE
+        if len(self._modes) < _MAX_MODES:
+            self._modes[field] = kind
+        return kind
+
+    def _skip(self, name: bytes, kind: int) -> None:
+        if kind not in _LINKS:
+            what = _REFUSED.get(kind, f"type {bytes((kind,))!r}")
+            raise errors.UnsafeEntryError(
+                f"tar file entry {bounds.quote(name)} contained unsupported file type: {what}"
+            )
+        self._count(_LINKS[kind])
+
+    def _count(self, what: str) -> None:
+        self.skipped[what] = self.skipped.get(what, 0) + 1
+
+    def _note(self, entry: Entry) -> None:
+        if entry[2] != DIRECTORY and entry[0].rpartition(b"\0")[2] == sourceignore.FILE_NAME:
+            self.ignore_files.append(entry)
+
+
+def _corrupt(cause: str) -> errors.CorruptArchiveError:
+    return errors.CorruptArchiveError(f"tar error: {cause}")
+
+
+def _until_nul(field: bytes) -> bytes:
+    return field.partition(b"\0")[0]
+
+
+def _check(header: bytes) -> None:
+    """Raise unless a header's checksum holds by the rules of older writers of tar.
+
+    Blanks and NULs around the digits, and sums over signed bytes.
+    """
+    stated = _number(header[148:156])
+    unsigned = sum(header) - sum(header[148:156]) + 8 * ord(" ")
+    high = sum(byte >= _HIGH_BIT for byte in header[:148] + header[156:])
+    if stated not in (unsigned, unsigned - 0x100 * high):
+        raise _corrupt("invalid tar header")
+
+
+def _number(field: bytes) -> int:
+    """A number in octal digits, or in base 256 if the top bit is set (GNU tar)."""
+    if field[0] & _HIGH_BIT:
+        value = int.from_bytes(field[1:], "big")
+        if field[0] != _HIGH_BIT or value >= _MAX_NUMBER:
+            raise _corrupt("number out of range in a header")
+        return value
+    digits = _until_nul(field.strip(b" \0")).rstrip(b" ")
+    if not digits:
+        return 0
+    if not digits.isdigit():
+        raise _corrupt("malformed number in a header")
+    return int(digits, 8)
+
+
+def _cleaned(name: bytes, kind: int, size: int) -> tuple[bytes, int]:
+    """A name without empty elements and dots, and the kind that a trailing slash makes.
+
+    Raises UnsafeEntryError for names that are empty, absolute, hold a backslash or climb.
+    """
+    elements = name.split(b"/")
+    if (
+        not name
+        or name.startswith(b"/")
+        or b"\\" in name
+        or b"../" in name  # also where an element only ends in two dots, as Flux refuses it
+        or b".." in elements
+    ):
+        raise errors.UnsafeEntryError(f"tar contained invalid name error {bounds.quote(name)}")
+    if name.endswith(b"/") and kind in _FILES:
+        if size and kind != _V7:
+            raise errors.UnsafeEntryError(
+                f"tar file entry {bounds.quote(name)} is a file with a directory's name"
+            )
+        kind = _DIRECTORY
+    clean = b"/".join(element for element in elements if element not in (b"", b"."))
+    if not clean and kind in _FILES:
+        raise errors.UnsafeEntryError(f"tar contained invalid name error {bounds.quote(name)}")
+    return clean, kind
