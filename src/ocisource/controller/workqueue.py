@@ -18,12 +18,11 @@ Example::
 import asyncio
 import collections
 import dataclasses
-import heapq
 import time
 import typing
 from collections.abc import Awaitable, Callable, Hashable
 
-from ocisource.controller import request
+from ocisource.controller import delays, request
 
 K = typing.TypeVar("K", bound=Hashable)
 
@@ -89,7 +88,7 @@ class Workqueue(typing.Generic[K]):
         self._working: dict[K, float] = {}
         self._again: dict[K, request.Priority] = {}
         self._failures: dict[K, int] = {}
-        self._delayed: Delayed[K] = Delayed(self.add, clock=clock, sleep=sleep)
+        self._delayed: delays.Delayed[K] = delays.Delayed(self.add, clock=clock, sleep=sleep)
         self._getters: collections.deque[asyncio.Future[None]] = collections.deque()
         self._user_streak = 0
         self._is_shut_down = False
@@ -247,83 +246,3 @@ class Workqueue(typing.Generic[K]):
             self._idle.set()
         else:
             self._idle.clear()
-
-
-class Delayed(typing.Generic[K]):
-    """Adds keys later, by one timer set for the earliest of them."""
-
-    def __init__(
-        self,
-        add: Callable[[K, request.Priority], None],
-        *,
-        clock: Callable[[], float],
-        sleep: Callable[[float], Awaitable[None]],
-    ) -> None:
-        self._add = add
-        self._clock = clock
-        self._sleep = sleep
-        self._serial = 0
-        # An entry of the heap counts only while _entries still names its serial number.
-        self._heap: list[tuple[float, int, K]] = []
-        self._entries: dict[K, tuple[float, int, request.Priority]] = {}
-        self._timer: asyncio.Task[None] | None = None
-        self._set_for = 0.0
-
-    def due(self, key: K) -> float | None:
-        """When a key is due."""
-        entry = self._entries.get(key)
-        return None if entry is None else entry[0]
-
-    def put(self, key: K, delay: float, priority: request.Priority) -> None:
-        """Add a key in ``delay`` seconds, unless it is due earlier."""
-        at = self._clock() + delay
-        entry = self._entries.get(key)
-        if entry is not None:
-            priority = min(priority, entry[2])
-            if entry[0] <= at:
-                self._entries[key] = (entry[0], entry[1], priority)
-                return
-        self._serial += 1
-        self._entries[key] = (at, self._serial, priority)
-        heapq.heappush(self._heap, (at, self._serial, key))
-        self._arm()
-
-    def drop(self, key: K) -> None:
-        """Forget a key."""
-        self._entries.pop(key, None)
-        if len(self._heap) > 2 * len(self._entries) + 64:
-            self._heap = [item for item in self._heap if self._is_live(item)]
-            heapq.heapify(self._heap)
-
-    def stop(self) -> None:
-        """Forget all keys and the timer."""
-        self._entries.clear()
-        self._heap.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _is_live(self, item: tuple[float, int, K]) -> bool:
-        entry = self._entries.get(item[2])
-        return entry is not None and entry[1] == item[1]
-
-    def _arm(self) -> None:
-        if self._timer is not None:
-            if self._set_for <= self._heap[0][0]:
-                return
-            self._timer.cancel()
-        self._set_for = self._heap[0][0]
-        self._timer = asyncio.get_running_loop().create_task(self._tick(), name="workqueue-delays")
-
-    async def _tick(self) -> None:
-        while self._heap:
-            self._set_for = self._heap[0][0]
-            wait = self._set_for - self._clock()
-            if wait > 0:
-                await self._sleep(wait)
-                continue
-            item = heapq.heappop(self._heap)
-            if self._is_live(item):
-                _, _, priority = self._entries.pop(item[2])
-                self._add(item[2], priority)
-        self._timer = None

@@ -1,13 +1,7 @@
 """A thin typed client: get, list, watch, create, update, patch, delete, discover.
 
-Every call passes the rate limiter, carries the login of the moment, has a deadline, and reads a
-bounded answer. Retried here, briefly, is only what certainly had no effect or does no harm twice:
-
-1. 401 with a renewable login: once, with the next login.
-2. 429, and 5xx with ``Retry-After``: the server did nothing; it says when to come back.
-3. No connection made: any verb. Connection lost: idempotent calls alone.
-
-Longer waiting is for those who call: the reflector, the workqueue and the lease have back-offs.
+Every call passes the rate limiter, carries the login of the moment, has a deadline, reads a bounded
+answer, and is briefly retried (``exchange``).
 
 Example::
 
@@ -16,53 +10,22 @@ Example::
 """
 
 import asyncio
-import contextlib
 import dataclasses
 import os
 import random
 import time
 import typing
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 import aiohttp
 import msgspec
 
 from ocisource import errors, logs, metrics
-from ocisource.kube import answers, config, logins, patch, ratelimit, resources, transport
-from ocisource.net import backoff
+from ocisource.kube import answers, config, exchange, patch, resources, transport
 
 T = typing.TypeVar("T")
-_SERVER_ERROR = 500
-_TOO_MANY = 429
-_UNAUTHORIZED = 401
-_SUCCESSES = range(200, 300)
 
 _log = logs.get("kube")
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ClientSettings:
-    """How a client behaves; times in seconds.
-
-    ``qps`` and ``burst`` limit requests (0: no limit); ``request_timeout`` bounds one attempt with
-    its body, a watch excepted; ``page_size`` is objects in a page of a list; ``retries`` how often
-    one call is tried again; ``retry_after_cap`` the longest ``Retry-After`` that is waited for
-    here, a longer one is handed to the caller in the error; ``field_manager`` owns what we write.
-    """
-
-    qps: float = 50.0
-    burst: int = 300
-    request_timeout: float = 30.0
-    page_size: int = 500
-    retries: int = 4
-    retry_after_cap: float = 10.0
-    field_manager: str = "source-controller"
-    user_agent: str = "ocisource"
-
-
-DEFAULTS: typing.Final = ClientSettings()
-# Between tries after a connection was refused or lost.
-_RECONNECT: typing.Final = backoff.Backoff(initial=0.1, factor=2.0, cap=1.0, jitter=0.5)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,7 +60,7 @@ class Client:
         self,
         cluster: config.ClusterConfig,
         *,
-        settings: ClientSettings = DEFAULTS,
+        settings: exchange.ClientSettings = exchange.DEFAULTS,
         observed: metrics.Metrics | None = None,
         environ: Mapping[str, str] = os.environ,
         clock: Callable[[], float] = time.monotonic,
@@ -106,18 +69,18 @@ class Client:
         rng: random.Random | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> None:
-        self.cluster = cluster
         self.settings = settings
-        self._transport = transport.Transport(
-            cluster, user_agent=settings.user_agent, environ=environ, observed=observed
+        self._exchange = exchange.Exchange(
+            cluster,
+            settings=settings,
+            observed=observed,
+            environ=environ,
+            clock=clock,
+            wall=wall,
+            sleep=sleep,
+            rng=rng,
+            warn=warn,
         )
-        self._limiter = ratelimit.TokenBucket(
-            qps=settings.qps, burst=settings.burst, clock=clock, sleep=sleep
-        )
-        self._wall = wall
-        self._sleep = sleep
-        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
-        self._warn = warn
 
     async def __aenter__(self) -> typing.Self:
         return self
@@ -127,7 +90,7 @@ class Client:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._transport.close()
+        await self._exchange.close()
 
     # Reading.
 
@@ -150,7 +113,7 @@ class Client:
             is_idempotent=True,
             is_limited=is_limited,
         )
-        return self._reader(resource).object(await self.send(call))
+        return self._reader(resource).object(await self._exchange.send(call))
 
     async def list(self, resource: resources.Resource[T], scope: Scope = EVERYTHING) -> Listing[T]:
         """All objects as of one moment; raises APIStatusError and TransportError."""
@@ -192,7 +155,7 @@ class Client:
             accept=_accept(resource, is_list=True),
             is_idempotent=True,
         )
-        return self._reader(resource).page(await self.send(call))
+        return self._reader(resource).page(await self._exchange.send(call))
 
     async def watch(
         self,
@@ -228,7 +191,7 @@ class Client:
             total=None, sock_connect=transport.CONNECT_TIMEOUT, sock_read=inactivity
         )
         reader = self._reader(resource)
-        async with self._opened(call, limits) as response:
+        async with self._exchange.opened(call, limits) as response:
             async for line in answers.lines(response):
                 if (event := reader.event(line)) is not None:
                     yield event
@@ -252,7 +215,7 @@ class Client:
             accept=_accept(resource),
             is_limited=is_limited,
         )
-        return self._reader(resource).object(await self.send(call))
+        return self._reader(resource).object(await self._exchange.send(call))
 
     async def update(
         self,
@@ -276,7 +239,7 @@ class Client:
             accept=_accept(resource),
             is_limited=is_limited,
         )
-        return self._reader(resource).object(await self.send(call))
+        return self._reader(resource).object(await self._exchange.send(call))
 
     async def patch(
         self,
@@ -304,7 +267,7 @@ class Client:
             accept=_accept(resource),
             is_idempotent=change.is_idempotent,
         )
-        return self._reader(resource).object(await self.send(call))
+        return self._reader(resource).object(await self._exchange.send(call))
 
     async def delete(
         self,
@@ -331,7 +294,7 @@ class Client:
             resource.path(namespace=namespace, name=name),
             body=msgspec.json.encode(options),
         )
-        await self.send(call)
+        await self._exchange.send(call)
 
     # The server itself.
 
@@ -362,7 +325,9 @@ class Client:
         self, path: str, *, accept: str = "application/json"
     ) -> dict[str, typing.Any]:
         """Any JSON document of the API, as it is; raises APIStatusError and TransportError."""
-        body = await self.send(transport.Call("GET", path, accept=accept, is_idempotent=True))
+        body = await self._exchange.send(
+            transport.Call("GET", path, accept=accept, is_idempotent=True)
+        )
         try:
             decoded = msgspec.json.decode(body)
         except msgspec.MsgspecError as exc:
@@ -377,88 +342,11 @@ class Client:
         Raises APIStatusError and TransportError.
         """
         call = transport.Call("GET", "/livez/ping", accept="*/*", is_idempotent=True)
-        async with self._opened(call, self._limits()) as response:
+        async with self._exchange.opened(call) as response:
             is_fair = "X-Kubernetes-PF-FlowSchema-UID" in response.headers
         if is_fair:
-            self._limiter.lift()
+            self._exchange.lift_limit()
         return is_fair
-
-    # The one way out.
-
-    async def send(self, call: transport.Call) -> bytes:
-        """Send a call, with the retries of this module; returns the body.
-
-        Raises APIStatusError and TransportError.
-        """
-        retry = 0
-        while True:
-            try:
-                async with self._opened(call, self._limits()) as response:
-                    return await answers.body(response)
-            except errors.TransportError as exc:
-                # _opened has had its own retries; this is for an answer cut off in the middle.
-                is_cut = call.is_idempotent and _is_lost(exc) and retry < self.settings.retries
-                if not is_cut:
-                    raise
-            await self._sleep(_RECONNECT.delay(retry, rng=self._rng))
-            retry += 1
-
-    @contextlib.asynccontextmanager
-    async def _opened(
-        self, call: transport.Call, limits: aiohttp.ClientTimeout
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The positive answer to a call; negative ones are raised or tried again."""
-        rejected: logins.Login | None = None
-        retry = 0
-        while True:
-            if call.is_limited:
-                await self._limiter.take()
-            login = await self.cluster.login_source.login()
-            async with contextlib.AsyncExitStack() as stack:
-                try:
-                    response = await stack.enter_async_context(
-                        self._transport.open(call, login=login, limits=limits)
-                    )
-                except errors.TransportError as exc:
-                    if retry >= self.settings.retries or not _may_repeat(call, exc):
-                        raise
-                    pause = _RECONNECT.delay(retry, rng=self._rng)
-                else:
-                    if response.status in _SUCCESSES:
-                        self._pass_on_warnings(response)
-                        yield response
-                        return
-                    failure = await answers.failure(response, now=self._wall())
-                    if failure.code == _UNAUTHORIZED and rejected is None:
-                        if not self.cluster.login_source.reject(login):
-                            raise failure
-                        rejected, pause = login, 0.0
-                    else:
-                        pause = self._patience(failure, retry)
-            retry += 1
-            await self._sleep(pause)
-
-    def _patience(self, failure: errors.APIStatusError, retry: int) -> float:
-        """Seconds to wait before the next try; raises ``failure`` when there is none."""
-        wish = failure.retry_after
-        is_busy = failure.code == _TOO_MANY or (failure.code >= _SERVER_ERROR and wish is not None)
-        wish = 1.0 if wish is None else wish
-        if not is_busy or retry >= self.settings.retries or wish > self.settings.retry_after_cap:
-            raise failure
-        return wish + _RECONNECT.delay(retry, rng=self._rng)
-
-    def _limits(self) -> aiohttp.ClientTimeout:
-        return aiohttp.ClientTimeout(
-            total=self.settings.request_timeout, sock_connect=transport.CONNECT_TIMEOUT
-        )
-
-    def _pass_on_warnings(self, response: aiohttp.ClientResponse) -> None:
-        if self._warn is None:
-            return
-        for header in response.headers.getall("Warning", ()):
-            # RFC 7234, 5.5: warn-code warn-agent warn-text, here always 299 - "...".
-            _, _, text = header.partition('"')
-            self._warn(text.removesuffix('"').replace('\\"', '"'))
 
     def _reader(self, resource: resources.Resource[T]) -> answers.Reader[T]:
         return answers.Reader(resource, complain=_log.error)
@@ -469,14 +357,3 @@ def _accept(resource: resources.Resource[typing.Any], *, is_list: bool = False) 
         return resources.JSON
     # Plain JSON is no alternative: it would carry the Secrets' data.
     return resources.METADATA_LIST if is_list else resources.METADATA_ONLY
-
-
-def _is_lost(error: errors.TransportError) -> bool:
-    """Whether the connection broke, rather than ran out of time or was not trusted."""
-    return not isinstance(error, (errors.DeadlineError, errors.TLSError, errors.NotSentError))
-
-
-def _may_repeat(call: transport.Call, error: errors.TransportError) -> bool:
-    if isinstance(error, errors.NotSentError):
-        return True
-    return call.is_idempotent and _is_lost(error)

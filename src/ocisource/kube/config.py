@@ -1,8 +1,7 @@
 """Where the cluster is and who we are there: kubeconfig files, and the Pod we may run in.
 
-Rules of ``tools/clientcmd`` in client-go: an explicit file stands alone; else ``KUBECONFIG`` is a
-list of files, of which the first that sets a value wins and missing ones are passed over; else
-``~/.kube/config``; else the service account of the Pod. Paths in a file are relative to that file.
+Files as ``kubeconfig`` finds them; without any, the service account of the Pod. Flags
+(``Overrides``) win over files. Paths in a file are relative to that file.
 """
 
 import base64
@@ -13,14 +12,11 @@ import pathlib
 import time
 import typing
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
-
-import yaml
+from collections.abc import Callable, Mapping
 
 from ocisource import errors
-from ocisource.kube import execplugin, logins
+from ocisource.kube import execplugin, kubeconfig, logins
 
-MAX_FILE_BYTES = 16 * 1024 * 1024  # of a kubeconfig file
 SERVICE_ACCOUNT_FOLDER = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 Document = dict[str, typing.Any]
@@ -84,14 +80,14 @@ def load(
     that it names cannot be read.
     """
     overrides = overrides or Overrides()
-    files = find_files(path, environ)
+    files = kubeconfig.find_files(path, environ)
     if not files and "KUBERNETES_SERVICE_HOST" in environ and not overrides.server:
         return in_cluster(environ, clock=clock)
     if not files and not overrides.server:
         raise errors.UsageError(
             "no Kubernetes configuration found: name a file with --kubeconfig or KUBECONFIG"
         )
-    merged = _merge([_read(file) for file in files])
+    merged = kubeconfig.merge([kubeconfig.read(file) for file in files])
     return _Reader(merged, overrides, environ=environ, clock=clock).cluster_config(context or "")
 
 
@@ -99,7 +95,9 @@ def contexts(
     path: pathlib.Path | None = None, environ: Mapping[str, str] = os.environ
 ) -> tuple[str, ...]:
     """Names of all contexts, sorted, as shell completion wants them; raises UsageError."""
-    merged = _merge([_read(file) for file in find_files(path, environ)])
+    merged = kubeconfig.merge(
+        [kubeconfig.read(file) for file in kubeconfig.find_files(path, environ)]
+    )
     return tuple(sorted(merged["contexts"]))
 
 
@@ -131,80 +129,6 @@ def in_cluster(
         ),
         namespace=namespace.read_text().strip() if namespace.exists() else "",
     )
-
-
-def find_files(path: pathlib.Path | None, environ: Mapping[str, str]) -> tuple[pathlib.Path, ...]:
-    """The kubeconfig files that apply; raises UsageError for a named file that is not there."""
-    if path is not None:
-        if not path.is_file():
-            raise errors.UsageError(f'kubeconfig "{path}": no such file')
-        return (path,)
-    if listed := environ.get("KUBECONFIG", ""):
-        named = [pathlib.Path(part) for part in listed.split(os.pathsep) if part]
-        found = tuple(file for file in named if file.is_file())
-        if not found:
-            raise errors.UsageError(f'KUBECONFIG names no file that exists: "{listed}"')
-        return found
-    if home := environ.get("HOME", ""):
-        usual = pathlib.Path(home) / ".kube" / "config"
-        if usual.is_file():
-            return (usual,)
-    return ()
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Entry:
-    """A named cluster, user or context, and the folder its paths are relative to."""
-
-    value: Document
-    folder: pathlib.Path
-
-
-def _read(path: pathlib.Path) -> Document:
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_FILE_BYTES + 1)
-        if len(text) > MAX_FILE_BYTES:
-            raise errors.UsageError(f'kubeconfig "{path}" is larger than {MAX_FILE_BYTES} bytes')
-        document = yaml.load(text, Loader=yaml.CSafeLoader)
-    except OSError as exc:
-        raise errors.UsageError(f'kubeconfig "{path}": {exc.strerror}') from exc
-    except yaml.YAMLError as exc:
-        mark = getattr(exc, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        # The error's own text would quote the file, which holds credentials.
-        raise errors.UsageError(f'kubeconfig "{path}" is not YAML{where}') from exc
-    if document is None:
-        document = {}
-    if not isinstance(document, dict):
-        raise errors.UsageError(f'kubeconfig "{path}" is not a mapping')
-    read: Document = {"current-context": document.get("current-context") or ""}
-    for section, singular in (("clusters", "cluster"), ("users", "user"), ("contexts", "context")):
-        read[section] = _entries(document.get(section), singular=singular, path=path)
-    return read
-
-
-def _entries(listed: object, *, singular: str, path: pathlib.Path) -> dict[str, _Entry]:
-    entries: dict[str, _Entry] = {}
-    items: Sequence[typing.Any] = listed if isinstance(listed, list) else []
-    if listed and not isinstance(listed, list):
-        raise errors.UsageError(f'kubeconfig "{path}": {singular}s is not a list')
-    for item in items:
-        value = item.get(singular) if isinstance(item, dict) else None
-        if not isinstance(item, dict) or not isinstance(value or {}, dict):
-            raise errors.UsageError(f'kubeconfig "{path}": an entry of {singular}s is no mapping')
-        name = str(item.get("name", ""))
-        entries.setdefault(name, _Entry(value or {}, path.resolve().parent))
-    return entries
-
-
-def _merge(documents: Sequence[Document]) -> Document:
-    merged: Document = {"current-context": "", "clusters": {}, "users": {}, "contexts": {}}
-    for document in documents:
-        merged["current-context"] = merged["current-context"] or document["current-context"]
-        for section in ("clusters", "users", "contexts"):
-            merged[section] = document[section] | merged[section]
-    return merged
 
 
 class _Reader:
@@ -251,15 +175,15 @@ class _Reader:
             impersonation=self._impersonation(user.value),
         )
 
-    def _entry(self, section: str, name: str, *, default: bool) -> _Entry:
-        entry: _Entry | None = self._merged[section].get(name)
+    def _entry(self, section: str, name: str, *, default: bool) -> kubeconfig.Entry:
+        entry: kubeconfig.Entry | None = self._merged[section].get(name)
         if entry is None:
             if not default:
                 raise errors.UsageError(f'{section[:-1]} "{name}" does not exist in the kubeconfig')
-            return _Entry({}, pathlib.Path())
+            return kubeconfig.Entry({}, pathlib.Path())
         return entry
 
-    def _trust(self, cluster: _Entry, name: str) -> tuple[logins.Material, bool]:
+    def _trust(self, cluster: kubeconfig.Entry, name: str) -> tuple[logins.Material, bool]:
         overrides = self._overrides
         authority = self._material(cluster, "certificate-authority", "cluster", name)
         is_insecure = overrides.is_insecure or bool(cluster.value.get("insecure-skip-tls-verify"))
@@ -276,7 +200,7 @@ class _Reader:
         return authority, is_insecure
 
     def _logins(
-        self, user: _Entry, name: str, *, cluster: _Entry, server: str
+        self, user: kubeconfig.Entry, name: str, *, cluster: kubeconfig.Entry, server: str
     ) -> logins.LoginSource:
         overrides, value = self._overrides, user.value
         if value.get("auth-provider"):
@@ -308,7 +232,7 @@ class _Reader:
             key=key,
         )
 
-    def _token(self, user: _Entry, name: str) -> logins.Material:
+    def _token(self, user: kubeconfig.Entry, name: str) -> logins.Material:
         if self._overrides.token:
             return logins.Material(data=self._overrides.token.encode())
         if path := user.value.get("tokenFile"):  # a file wins over a token, as in client-go
@@ -318,7 +242,7 @@ class _Reader:
         del name
         return logins.Material(data=str(user.value.get("token") or "").encode())
 
-    def _material(self, entry: _Entry, key: str, what: str, name: str) -> logins.Material:
+    def _material(self, entry: kubeconfig.Entry, key: str, what: str, name: str) -> logins.Material:
         """``{key}-data`` in base64 wins over the file named by ``{key}``."""
         if data := entry.value.get(f"{key}-data"):
             try:
@@ -334,7 +258,7 @@ class _Reader:
     def _file(self, path: str) -> logins.Material:
         return logins.Material(path=pathlib.Path(path), clock=self._clock)
 
-    def _cluster_info(self, cluster: _Entry, server: str) -> Document:
+    def _cluster_info(self, cluster: kubeconfig.Entry, server: str) -> Document:
         """``spec.cluster`` of an ExecCredential, for plugins that ask for it."""
         value = cluster.value
         info: Document = {"server": server}
