@@ -10,6 +10,8 @@ _FIRST_BUCKET, _LAST_BUCKET, _BUCKETS = 0.01, 1800.0, 10
 DURATION_BUCKETS = tuple(
     _FIRST_BUCKET * (_LAST_BUCKET / _FIRST_BUCKET) ** (i / (_BUCKETS - 1)) for i in range(_BUCKETS)
 )
+# controller-runtime's for its workqueues: 10 ns to 1000 s, times ten each.
+QUEUE_BUCKETS = tuple(10.0**exponent for exponent in range(-8, 4))
 CONTROLLER = "ocirepository"
 
 
@@ -69,6 +71,32 @@ class Metrics:
         self.queue_retries = prometheus_client.Counter(
             "workqueue_retries_total",
             "Keys added again after a failure.",
+            ("name",),
+            registry=registry,
+        )
+        self.queue_waits = prometheus_client.Histogram(
+            "workqueue_queue_duration_seconds",
+            "How long a key waited before it was taken into work.",
+            ("name",),
+            buckets=QUEUE_BUCKETS,
+            registry=registry,
+        )
+        self.queue_work = prometheus_client.Histogram(
+            "workqueue_work_duration_seconds",
+            "How long the work on a key took.",
+            ("name",),
+            buckets=QUEUE_BUCKETS,
+            registry=registry,
+        )
+        self.queue_unfinished = prometheus_client.Gauge(
+            "workqueue_unfinished_work_seconds",
+            "Seconds of work on keys that is not finished yet, added up.",
+            ("name",),
+            registry=registry,
+        )
+        self.queue_longest = prometheus_client.Gauge(
+            "workqueue_longest_running_processor_seconds",
+            "Seconds the longest unfinished work has taken so far.",
             ("name",),
             registry=registry,
         )
