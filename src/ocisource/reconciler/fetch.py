@@ -55,7 +55,7 @@ class Fetcher:
     texts: notify.Texts
     clock: Callable[[], float]
     log: logs.Log
-    accepted: dict[str, tuple[int, str]] = dataclasses.field(default_factory=dict)
+    accepted: dict[str, tuple[int, registry.Access]] = dataclasses.field(default_factory=dict)
 
     async def bring_up_to_date(
         self, request: requests.Request, run: draft.Draft, want: declared.Declared
@@ -109,7 +109,7 @@ class Fetcher:
                     condition=reasons.FETCH_FAILED,
                     reason=reasons.PULL_FAILED,
                 ) from error
-        self.accepted[run.obj.metadata.uid] = (run.generation, granted.fingerprint)
+        self.accepted[run.obj.metadata.uid] = (run.generation, granted)
         return resolved
 
     def _is_probe_due(self, run: draft.Draft, granted: registry.Access) -> bool:
@@ -124,7 +124,7 @@ class Fetcher:
         if known is None:
             is_ready = conditions.is_true(status.conditions, conditions.READY)
             return not (is_ready and status.observed_generation == run.generation)
-        return known != (run.generation, granted.fingerprint)
+        return known != (run.generation, granted)
 
     def _is_current(self, run: draft.Draft, revision: str) -> bool:
         artifact = run.status.artifact

@@ -15,6 +15,7 @@ from ocisource import errors
 from ocisource.archive import limits as archive_limits
 from ocisource.archive import repack
 from ocisource.source import wanted, workers
+from ocisource.storage import staging
 from ocisource.storage import store as stores
 
 COPY_BLOCK_BYTES = 256 * 1024
@@ -25,8 +26,8 @@ LATEST = "latest.tar.gz"
 class Staged:
     """A packed file that has no name yet; ``skipped`` counts entries left out, by kind."""
 
-    stage: stores.Stage
-    blob: stores.StagedBlob
+    stage: staging.Stage
+    blob: staging.StagedBlob
     tar_digest: digests.Digest | None
     entries: int
     skipped: dict[str, int]
@@ -62,7 +63,7 @@ class Publisher:
         self,
         blob: typing.BinaryIO,
         want: wanted.Wanted,
-        stage: stores.Stage,
+        stage: staging.Stage,
         is_cancelled: Callable[[], bool],
     ) -> Staged:
         packed = repack.repack(
@@ -102,7 +103,12 @@ class Publisher:
         await self.workers.block(staged.stage.discard)
 
 
-def _copy(blob: typing.BinaryIO, stage: stores.Stage, is_cancelled: Callable[[], bool]) -> Staged:
+def _copy(
+    blob: typing.BinaryIO,
+    want: wanted.Wanted,  # noqa: ARG001 - the shape of _pack
+    stage: staging.Stage,
+    is_cancelled: Callable[[], bool],
+) -> Staged:
     while chunk := blob.read(COPY_BLOCK_BYTES):
         if is_cancelled():
             raise errors.AbandonedError("copying was called off")

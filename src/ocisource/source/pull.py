@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from ocisource import digest as digests
 from ocisource import errors
-from ocisource.oci import manifest
+from ocisource.oci import manifest as manifests
 from ocisource.source import resolve
 
 MAX_INDEX_DEPTH = 4  # indexes within indexes; real ones have one level
@@ -18,17 +18,17 @@ SPOOL_BYTES = 4 << 20  # a layer up to this size stays in memory, a larger one g
 class Remote(typing.Protocol):
     """A repository that manifests and blobs can be fetched from."""
 
-    async def manifest(self, digest: digests.Digest) -> tuple[manifest.Descriptor, bytes]:
+    async def manifest(self, digest: digests.Digest) -> tuple[manifests.Descriptor, bytes]:
         """A manifest's descriptor and verified bytes."""
         ...
 
-    def blob(self, descriptor: manifest.Descriptor) -> AsyncIterator[bytes]:
+    def blob(self, descriptor: manifests.Descriptor) -> AsyncIterator[bytes]:
         """A blob's bytes; raises ContentError at the end if they are not what was promised."""
         ...
 
 
 async def image_manifest(
-    remote: Remote, resolved: resolve.Resolved, *, platform: manifest.Platform
+    remote: Remote, resolved: resolve.Resolved, *, platform: manifests.Platform
 ) -> tuple[str, bytes]:
     """Media type and bytes of the image manifest, through indexes to the platform's child.
 
@@ -39,30 +39,30 @@ async def image_manifest(
         descriptor, body = await remote.manifest(digest)
         if not descriptor.is_index:
             return descriptor.media_type, body
-        index = manifest.parse(body, media_type=descriptor.media_type)
-        if not isinstance(index, manifest.Index):
+        index = manifests.parse(body, media_type=descriptor.media_type)
+        if not isinstance(index, manifests.Index):
             raise errors.ContentError(f"{resolved} is neither an index nor a manifest")
-        digest = manifest.select_child(index, platform, where=str(resolved)).digest
+        digest = manifests.select_child(index, platform, where=str(resolved)).digest
     raise errors.ContentError(f"more than {MAX_INDEX_DEPTH} indexes within each other: {resolved}")
 
 
-def parse_image(media_type: str, body: bytes) -> manifest.Manifest:
+def parse_image(media_type: str, body: bytes) -> manifests.Manifest:
     """The image manifest in those bytes; raises ContentError."""
-    parsed = manifest.parse(body, media_type=media_type)
-    if not isinstance(parsed, manifest.Manifest):
+    parsed = manifests.parse(body, media_type=media_type)
+    if not isinstance(parsed, manifests.Manifest):
         raise errors.ContentError(f"{media_type} is no image manifest")
     return parsed
 
 
 async def blob(
-    remote: Remote, layer: manifest.Descriptor, *, spool_dir: pathlib.Path
+    remote: Remote, layer: manifests.Descriptor, *, spool_dir: pathlib.Path
 ) -> typing.BinaryIO:
     """The whole verified layer, positioned at its start; the caller closes it.
 
     Raises ContentError if size or digest differ, RegistryError, TransportError, StorageError.
     """
     try:
-        spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES, dir=spool_dir)  # noqa: SIM115
+        spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES, dir=str(spool_dir))  # noqa: SIM115
     except OSError as error:
         raise errors.StorageError(f"no temporary file in {spool_dir}: {error.strerror}") from error
     with contextlib.ExitStack() as on_failure:

@@ -1,0 +1,11 @@
+"""`ocisource version`."""
+
+import click
+
+import ocisource
+
+
+@click.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(f"ocisource: v{ocisource.__version__}")
