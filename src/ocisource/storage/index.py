@@ -20,6 +20,7 @@ from ocisource import digest as digests
 _log = logging.getLogger(__name__)
 
 _BUSY = 5.0  # s to wait for another process that holds the index
+_VERSION = 1  # of the schema; an index of another version is begun anew
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
   path TEXT PRIMARY KEY,
@@ -155,8 +156,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.executescript(_SCHEMA)
         _check(connection)
+        connection.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
     except BaseException:
         connection.close()
         raise
@@ -167,6 +168,9 @@ def _check(connection: sqlite3.Connection) -> None:
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise sqlite3.DatabaseError(verdict)
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version not in {0, _VERSION}:
+        raise sqlite3.DatabaseError(f"version {version} is unknown")
 
 
 def _stored(row: tuple[str, str, int, str | None, float]) -> StoredFile:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from ocisource import digest as digests
 
 BLOCK = 1 << 20  # bytes read at once while hashing
+_MAX_KNOWN = 1 << 18  # files remembered; one given up is merely read once more
 _TICK = 20_000_000  # ns; twice the coarsest kernel clock (HZ=100)
 
 
@@ -87,6 +88,8 @@ class Ledger:
         known = _Known(signature, found, signature.is_settled(self._wall_ns()))
         with self._lock:
             self._known[signature.device, signature.inode] = known
+            if len(self._known) > _MAX_KNOWN:
+                del self._known[next(iter(self._known))]
 
     def moved(self, before: Signature, after: Signature) -> None:
         """The store itself linked or unlinked the inode: that changes ctime, not the content."""

@@ -88,12 +88,26 @@ def open_file(root: Path, path: str) -> int:
     parent, name = divide(path)
     try:
         with folder(root, parent) as descriptor:
-            opened = os.open(name, _FILE, dir_fd=descriptor)
+            return open_in(descriptor, name)
     except OSError as exc:
         if exc.errno in _ABSENT:
             raise FileNotFoundError(exc.errno, "no such file", path) from exc
         raise
+
+
+def open_in(folder: int, name: str) -> int:
+    """A descriptor of the regular file ``name`` in an open folder; raises as open_file()."""
+    opened = os.open(name, _FILE, dir_fd=folder)
     if not stat.S_ISREG(os.fstat(opened).st_mode):
         os.close(opened)
-        raise FileNotFoundError(errno.ENOENT, "no regular file", path)
+        raise FileNotFoundError(errno.ENOENT, "no regular file", name)
     return opened
+
+
+def is_present(name: str, folder: int) -> bool:
+    """Whether an open folder has anything of this name."""
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True

@@ -14,6 +14,8 @@ from pathlib import Path
 from ocisource import digest as digests
 from ocisource.storage import index, integrity, paths
 
+_ATTEMPTS = 3  # looks at a file that is being replaced
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Opened:
@@ -54,19 +56,29 @@ class Reader:
         out), other OSErrors, sqlite3.Error, and StorageError for a path that is no name.
         """
         path = self._followed(path)
-        descriptor = paths.open_file(self.root, path)
-        try:
-            found = self._ledger.digest_of(descriptor)
-            record = self._index.get(path)
-            _match(record, found)
-            signature = integrity.Signature.of(os.fstat(descriptor))
-        except BaseException:
+        for _ in range(_ATTEMPTS):
+            descriptor = paths.open_file(self.root, path)
+            try:
+                found = self._ledger.digest_of(descriptor)
+                record = self._index.get(path)
+                if record is None or record.digest == found:
+                    return self._opened(descriptor, found, record)
+            except BaseException:
+                os.close(descriptor)
+                raise
             os.close(descriptor)
-            raise
+            # Perhaps replaced between the two looks: then the next ones agree.
+        raise FileNotFoundError(errno.ENOENT, "altered behind the store's back", path)
+
+    def _opened(
+        self, descriptor: int, found: digests.Digest, record: index.StoredFile | None
+    ) -> Opened:
+        signature = integrity.Signature.of(os.fstat(descriptor))
         # A file the index does not know (yet) has no better time than its own.
         stored_at = signature.mtime_ns / 1e9 if record is None else record.stored_at
-        is_settled = signature.is_settled(self._wall_ns())
-        return Opened(descriptor, signature, found, stored_at, is_settled)
+        return Opened(
+            descriptor, signature, found, stored_at, signature.is_settled(self._wall_ns())
+        )
 
     def _followed(self, path: str) -> str:
         folder, name = paths.divide(path)
@@ -88,8 +100,3 @@ class Reader:
             if Path(target).is_relative_to(root):
                 return str(Path(os.path.normpath(target)).relative_to(root))
         raise FileNotFoundError(errno.ENOENT, "a link that leads out of the store", target)
-
-
-def _match(record: index.StoredFile | None, found: digests.Digest) -> None:
-    if record is not None and record.digest != found:
-        raise FileNotFoundError(errno.ENOENT, "altered behind the store's back", record.path)

@@ -33,9 +33,9 @@ class Stage:
             store.publish(stage.finish(), path=path, tar_digest=None)
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, prefix: str) -> None:
         with failures.reported("failed to create a temporary file in the store"):
-            descriptor, name = tempfile.mkstemp(dir=folder)
+            descriptor, name = tempfile.mkstemp(dir=folder, prefix=prefix)
             self._file: BinaryIO = os.fdopen(descriptor, "wb", buffering=_BUFFER)
         self._location = Path(name)
         self._hasher = digests.Hasher()

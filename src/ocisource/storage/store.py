@@ -13,36 +13,32 @@ rename, fsync of the folder. All methods block and are thread-safe; none may run
 All raise StorageError, also for a path that is not a name inside the store.
 """
 
-import contextlib
 import enum
 import errno
 import os
 import secrets
-import shutil
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ocisource import digest as digests
 from ocisource import errors
 from ocisource.storage import (
-    blobs,
     failures,
     gc,
     index,
-    integrity,
     paths,
+    placement,
+    premises,
     reader,
+    retention,
     staging,
     upkeep,
 )
 
 StoredFile = index.StoredFile
 
-_FOLDERS = ("tmp", "trash")
-_FOLDER_MODE = 0o700
 # The system is short of something: that says nothing about the file.
 _TRANSIENT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
 
@@ -114,29 +110,23 @@ class LocalStore:
         self.root = root
         self._clock = clock
         self._monotonic = monotonic
-        self._lock = threading.RLock()
-        own = root / paths.OWN
         with failures.reported(f"failed to open the store '{root}'"):
-            for folder in _FOLDERS:
-                (own / folder).mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-            own.chmod(_FOLDER_MODE)
-            self._ledger = integrity.Ledger(wall_ns=wall_ns)
-            self._blobs = blobs.Blobs(own / "blobs", self._ledger)
-            self._index = index.Index(own / "index.db")
-        self._own = own
-        self.reader = reader.Reader(root, records=self._index, ledger=self._ledger, wall_ns=wall_ns)
-        self._upkeep = upkeep.Upkeep(
-            root, content=self._blobs, records=self._index, ledger=self._ledger, lock=self._lock
+            self._place = premises.opened(
+                root, token=secrets.token_hex(8), clock=clock, wall_ns=wall_ns
+            )
+        self.reader = reader.Reader(
+            root, records=self._place.index, ledger=self._place.ledger, wall_ns=wall_ns
         )
+        self._upkeep = upkeep.Upkeep(self._place)
 
     def close(self) -> None:
         """Let go of the index and of the claim that sweep() laid on the store."""
-        self._index.close()
+        self._place.index.close()
         self._upkeep.close()
 
     def stage(self) -> staging.Stage:
         """A place for new bytes: a context manager with write() and finish()."""
-        return staging.Stage(self._own / "tmp")
+        return staging.Stage(self._place.tmp, prefix=self._place.token)
 
     def make_folder(self, folder: str) -> None:
         """Create a folder; publish() does so too, this tells early and apart when it fails."""
@@ -154,43 +144,8 @@ class LocalStore:
         Content the store already holds is read again and linked to; if it went bad, the staged
         bytes replace it. If this fails, what stood at ``path`` stands there still.
         """
-        folder, name = paths.divide(path)
-        with failures.reported(f"failed to store '{path}'"), contextlib.ExitStack() as opened:
-            proven = self._blobs.proven(staged.digest)  # slow, so before the lock
-            with self._lock:
-                if proven is None or not self._blobs.is_still(staged.digest, proven):
-                    self._blobs.put(staged)
-                descriptor = opened.enter_context(paths.folder(self.root, folder, is_made=True))
-                file = StoredFile(path, staged.digest, staged.size, tar_digest, self._clock())
-                self._place(file, staged=staged, name=name, folder=descriptor)
-            os.fsync(descriptor)
-        staged.location.unlink(missing_ok=True)
-        return file
-
-    def _place(
-        self, file: StoredFile, *, staged: staging.StagedBlob | None, name: str, folder: int
-    ) -> None:
-        """Link the content under its name and write the record: both or neither."""
-        old = self._index.get(file.path)
-        if old is not None and old.digest != file.digest:
-            # Until somebody confirms the new content, a status may still name the old one.
-            self._index.replacing(file.path, old=old.digest, new=file.digest)
-        with _spare_names(folder) as (fresh, backup):
-            if not self._blobs.link(file.digest, name=fresh, folder=folder):
-                if staged is None or not staged.location.exists():
-                    raise OSError(errno.EMLINK, os.strerror(errno.EMLINK))
-                self._blobs.put(staged)
-                self._blobs.link(file.digest, name=fresh, folder=folder)
-            has_backup = _is_linked(name, backup, folder)
-            try:
-                with self._index.transaction():
-                    self._index.put(file)
-                    os.replace(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
-            except BaseException:
-                if has_backup:
-                    os.replace(backup, name, src_dir_fd=folder, dst_dir_fd=folder)
-                raise
-        self._blobs.reclaim(file.digest)  # it stands alone where the folder cannot hold links
+        with failures.reported(f"failed to store '{path}'"):
+            return placement.publish(self._place, staged, path=path, tar_digest=tar_digest)
 
     def check(self, path: str, wanted: digests.Digest) -> Health:
         """Whether the file at ``path`` is there and holds the bytes of ``wanted``.
@@ -217,52 +172,38 @@ class LocalStore:
     def _found(self, path: str) -> tuple[digests.Digest, int]:
         descriptor = paths.open_file(self.root, path)
         try:
-            return self._ledger.digest_of(descriptor), os.fstat(descriptor).st_size
+            return self._place.ledger.digest_of(descriptor), os.fstat(descriptor).st_size
         finally:
             os.close(descriptor)
 
-    def _confirm(self, path: str, *, wanted: digests.Digest, size: int) -> None:
-        """The file at ``path`` is what a status names: write its record, end its replacements."""
-        record = self._index.get(path)
-        replaced = self._index.replacements(path)
-        if record is not None and record.digest == wanted and not replaced:
-            return
-        with self._lock:
-            if record is None or record.digest != wanted:
-                self._index.put(StoredFile(path, wanted, size, None, self._clock()))
-            self._index.settled(path)
-            for pair in replaced:
-                for content in pair:
-                    self._reclaim(content)
-
     def _restored(self, path: str, *, wanted: digests.Digest, found: digests.Digest) -> bool:
-        replaced = self._index.replacements(path)
+        replaced = self._place.index.replacements(path)
         if wanted not in {old for old, _ in replaced} or found not in {new for _, new in replaced}:
             return False
-        folder, name = paths.divide(path)
-        with self._lock:
-            proven = self._blobs.proven(wanted)
-            if proven is None:
-                return False
-            with paths.folder(self.root, folder) as descriptor:
-                file = StoredFile(path, wanted, proven.size, None, self._clock())
-                self._place(file, staged=None, name=name, folder=descriptor)
-                os.fsync(descriptor)
-        return True
+        return placement.restore(self._place, path, wanted)
 
-    def _reclaim(self, content: digests.Digest) -> None:
-        if content not in self._index.wanted():
-            self._blobs.reclaim(content)
+    def _confirm(self, path: str, *, wanted: digests.Digest, size: int) -> None:
+        """The file at ``path`` is what a status names: write its record, end its replacements."""
+        records = self._place.index
+        record, replaced = records.get(path), records.replacements(path)
+        if record is not None and record.digest == wanted and not replaced:
+            return
+        with self._place.lock:
+            if record is None or record.digest != wanted:
+                records.put(StoredFile(path, wanted, size, None, self._clock()))
+            records.settled(path)
+            for content in {content for pair in replaced for content in pair}:
+                self._place.reclaim(content)
 
     def stored(self, path: str) -> StoredFile | None:
         """What the index remembers of a path, whether or not the file is still well."""
         with failures.reported(f"failed to look up '{path}'"):
-            return self._index.get(path)
+            return self._place.index.get(path)
 
     def files(self, folder: str) -> tuple[StoredFile, ...]:
         """What the index remembers of the files in a folder, in no order."""
         with failures.reported(f"failed to look up '{folder}'"):
-            return tuple(self._index.folder(folder).values())
+            return tuple(self._place.index.folder(folder).values())
 
     def open(self, path: str) -> BinaryIO:
         """The file at ``path`` for reading; raises StorageError if there is none."""
@@ -276,25 +217,22 @@ class LocalStore:
             raise errors.StorageError(f"'{path}' is not in '{folder}'")
         with (
             failures.reported(f"failed to link '{folder}/{paths.LATEST}'"),
-            self._lock,
+            self._place.lock,
             paths.folder(self.root, folder) as descriptor,
         ):
-            with contextlib.suppress(OSError):
-                if os.readlink(paths.LATEST, dir_fd=descriptor) == name:
-                    return
-            with _spare_names(descriptor) as (fresh, _):
-                os.symlink(name, fresh, dir_fd=descriptor)
-                os.replace(fresh, paths.LATEST, src_dir_fd=descriptor, dst_dir_fd=descriptor)
-            os.fsync(descriptor)
+            placement.link(descriptor, paths.LATEST, name)
 
     def remove(self, path: str) -> None:
-        """Remove one file; its record stays until collect() or remove_all() for comparison."""
+        """Remove one file; its record stays until collect() or remove_all(), for comparison.
+
+        Raises StorageError also when there is no such file.
+        """
         folder, name = paths.divide(path)
-        with failures.reported(f"failed to remove '{path}'"), self._lock:
+        with failures.reported(f"failed to remove '{path}'"), self._place.lock:
             with paths.folder(self.root, folder) as descriptor:
                 os.unlink(name, dir_fd=descriptor)
-            if (record := self._index.get(path)) is not None:
-                self._reclaim(record.digest)
+            if (record := self._place.index.get(path)) is not None:
+                self._place.reclaim(record.digest)
 
     def collect(
         self,
@@ -312,82 +250,27 @@ class LocalStore:
         ``time_limit`` seconds do not suffice; what was deleted by then stays deleted.
         """
         deadline = self._monotonic() + time_limit
-        with failures.reported(f"failed to collect '{folder}'"), self._lock:
-            try:
-                with paths.folder(self.root, folder) as descriptor:
-                    known = self._candidates(folder, descriptor, current, max_files)
-                    now = self._clock()
-                    candidates = [
-                        gc.Candidate(file.stored_at, file.path) for file in known.values()
-                    ]
-                    doomed = gc.select(
-                        candidates, current=current, now=now, ttl=ttl, records=records
-                    )
-                    for path in doomed:
-                        if self._monotonic() >= deadline:
-                            raise errors.StorageError("context deadline exceeded")
-                        self._delete(known[path], descriptor)
-            except FileNotFoundError:
-                return ()
-            return doomed
 
-    def _candidates(
-        self, folder: str, descriptor: int, current: str, max_files: int
-    ) -> dict[str, StoredFile]:
-        """Records of the files that are there; files without one get it now."""
-        recorded = self._index.folder(folder)
-        names = [
-            name
-            for name in sorted(os.listdir(descriptor))
-            if paths.is_segment(name) and not name.endswith(".lock")
-        ]
-        present: dict[str, StoredFile] = {}
-        for name in names:
-            if len(present) >= max_files:
-                break
-            path = f"{folder}/{name}"
-            if not upkeep.is_regular(name, descriptor):
-                continue
-            if path not in recorded:
-                found, size = self._found(path)
-                recorded[path] = StoredFile(path, found, size, None, self._clock())
-                self._index.put(recorded[path])
-            present[path] = recorded[path]
-        gone = recorded.keys() - {f"{folder}/{name}" for name in names} - {current}
-        if gone:
-            self._index.delete(gone)
-        return present
+        def rule(files: Mapping[str, StoredFile]) -> tuple[str, ...]:
+            candidates = [gc.Candidate(file.stored_at, path) for path, file in files.items()]
+            return gc.select(
+                candidates, current=current, now=self._clock(), ttl=ttl, records=records
+            )
 
-    def _delete(self, file: StoredFile, folder: int) -> None:
-        _, name = paths.divide(file.path)
-        os.unlink(name, dir_fd=folder)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{name}.lock", dir_fd=folder)  # of a Flux that used this directory before
-        self._index.delete([file.path])
-        self._reclaim(file.digest)
+        with failures.reported(f"failed to collect '{folder}'"):
+            return retention.collect(
+                self._place,
+                folder,
+                current=current,
+                rule=rule,
+                is_late=lambda: self._monotonic() >= deadline,
+                max_files=max_files,
+            )
 
     def remove_all(self, folder: str) -> bool:
         """Remove a folder and all it holds; False if there was none."""
-        parent, name = paths.divide(folder)
-        trash = self._own / "trash" / secrets.token_hex(8)
         with failures.reported(f"failed to remove '{folder}'"):
-            with self._lock:
-                records = self._index.folder(folder)
-                try:
-                    with paths.folder(self.root, parent) as descriptor:
-                        os.rename(name, trash, src_dir_fd=descriptor)
-                except FileNotFoundError:
-                    self._index.delete(records)
-                    return False
-                self._index.delete(records)
-            if trash.is_symlink() or not trash.is_dir():
-                trash.unlink()
-            else:
-                shutil.rmtree(trash)
-            with self._lock:
-                for content in {record.digest for record in records.values()}:
-                    self._reclaim(content)
-        return True
+            return retention.remove_all(self._place, folder)
 
     def sweep(self) -> int:
         """At start: claim the store for this process and remove what a crash left in it.
@@ -409,26 +292,3 @@ class LocalStore:
         """Read every stored file again, slowly; returns the paths found altered."""
         with failures.reported(f"failed to scrub the store '{self.root}'"):
             return self._upkeep.scrub(sleep=sleep, is_cancelled=is_cancelled, rate=rate)
-
-
-@contextlib.contextmanager
-def _spare_names(folder: int) -> Iterator[tuple[str, str]]:
-    """Two unused names in an open folder, removed at the end if they are in use by then."""
-    token = secrets.token_hex(8)
-    names = (f"{paths.TEMPORARY}{token}-new", f"{paths.TEMPORARY}{token}-old")
-    try:
-        yield names
-    finally:
-        # Also after success: rename() of two links to one inode leaves both.
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=folder)
-
-
-def _is_linked(name: str, backup: str, folder: int) -> bool:
-    """Give what stands at ``name`` a second name, if it can have one."""
-    try:
-        os.link(name, backup, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-    except OSError:
-        return False
-    return True

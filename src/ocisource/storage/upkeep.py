@@ -4,14 +4,12 @@ import fcntl
 import logging
 import os
 import shutil
-import stat
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ocisource import digest as digests
 from ocisource import errors
-from ocisource.storage import blobs, index, integrity, paths
+from ocisource.storage import paths, premises
 
 _log = logging.getLogger(__name__)
 
@@ -19,36 +17,23 @@ SCRUB_RATE = 32 << 20  # bytes per second read by a scrub
 
 
 class Upkeep:
-    """Sweeps and scrubs; ``lock`` is the store's, held while names change."""
+    """Sweeps and scrubs one store."""
 
-    def __init__(
-        self,
-        root: Path,
-        *,
-        content: blobs.Blobs,
-        records: index.Index,
-        ledger: integrity.Ledger,
-        lock: threading.RLock,
-    ) -> None:
-        self._root = root
-        self._own = root / paths.OWN
-        self._blobs = content
-        self._index = records
-        self._ledger = ledger
-        self._lock = lock
+    def __init__(self, place: premises.Premises) -> None:
+        self._place = place
         self._lock_file: int | None = None
 
     def claim(self) -> None:
         """Be the only process that writes here until close(); raises StorageError and OSError."""
         if self._lock_file is not None:
             return
-        descriptor = os.open(self._own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._place.own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             os.close(descriptor)
             raise errors.StorageError(
-                f"the store '{self._root}' is in use by another process; "
+                f"the store '{self._place.root}' is in use by another process; "
                 "stop it or give each its own --storage-path"
             ) from exc
         self._lock_file = descriptor
@@ -64,29 +49,30 @@ class Upkeep:
 
         Returns how many files and folders were removed. Raises OSError and sqlite3.Error.
         """
-        count = 0
-        with self._lock:
-            for folder in ("tmp", "trash"):
-                for entry in os.scandir(self._own / folder):
-                    if entry.is_dir(follow_symlinks=False):
-                        shutil.rmtree(entry.path)
-                    else:
-                        Path(entry.path).unlink()
-                    count += 1
-            for folder_fd, name in self._entries():
+        with self._place.lock:
+            leftovers = [*self._temporary(), *self._place.trash.iterdir()]
+            for leftover in leftovers:
+                if leftover.is_dir() and not leftover.is_symlink():
+                    shutil.rmtree(leftover)
+                else:
+                    leftover.unlink()
+            count = len(leftovers)
+            for folder, name in self._entries():
                 if name.startswith(paths.TEMPORARY):
-                    os.unlink(name, dir_fd=folder_fd)
+                    os.unlink(name, dir_fd=folder)
                     count += 1
             # Content that was just replaced may still be what a status names.
-            wanted = self._index.wanted()
-            for found in list(self._blobs.listed()):
-                if found not in wanted and self._blobs.reclaim(found):
-                    count += 1
-        return count
+            return count + sum(map(self._place.reclaim, list(self._place.blobs.listed())))
+
+    def _temporary(self) -> Iterator[Path]:
+        """Files in tmp that this process is not writing itself."""
+        for path in self._place.tmp.iterdir():
+            if not path.name.startswith(self._place.token):
+                yield path
 
     def _entries(self) -> Iterator[tuple[int, str]]:
-        for top, folders, files, descriptor in os.fwalk(self._root, follow_symlinks=False):
-            if Path(top) == self._root:
+        for top, folders, files, descriptor in os.fwalk(self._place.root, follow_symlinks=False):
+            if Path(top) == self._place.root:
                 folders[:] = [name for name in folders if name != paths.OWN]
             for name in files:
                 yield descriptor, name
@@ -105,10 +91,10 @@ class Upkeep:
         """
         altered: list[str] = []
         seen: dict[tuple[int, int], digests.Digest | None] = {}
-        for path in self._index.paths():
+        for path in self._place.index.paths():
             if is_cancelled():
                 break
-            record = self._index.get(path)
+            record = self._place.index.get(path)
             if record is None:
                 continue
             size, found = self._reread(path, seen)
@@ -123,7 +109,7 @@ class Upkeep:
     ) -> tuple[int, digests.Digest | None]:
         """Bytes read, and the digest found (None: the file is gone or cannot be read)."""
         try:
-            descriptor = paths.open_file(self._root, path)
+            descriptor = paths.open_file(self._place.root, path)
         except OSError:
             return 0, None
         try:
@@ -131,18 +117,9 @@ class Upkeep:
             inode = (result.st_dev, result.st_ino)
             if inode in seen:
                 return 0, seen[inode]
-            seen[inode] = self._ledger.read(descriptor)
+            seen[inode] = self._place.ledger.read(descriptor)
             return result.st_size, seen[inode]
         except OSError:
             return 0, None
         finally:
             os.close(descriptor)
-
-
-def is_regular(name: str, folder: int) -> bool:
-    """Whether ``name`` in an open folder is a regular file (a link to one is not)."""
-    try:
-        result = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return stat.S_ISREG(result.st_mode)

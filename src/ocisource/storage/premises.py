@@ -1,0 +1,60 @@
+"""What the parts of a local store share: its folders, its contents, its index, its lock."""
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from ocisource import digest as digests
+from ocisource.storage import blobs, index, integrity, paths
+
+_FOLDER_MODE = 0o700
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Premises:
+    """One store on a local disk.
+
+    ``lock`` is held while names, contents and records change; nothing slow happens under it.
+    ``token`` marks the temporary files of this process, ``clock`` tells seconds since the epoch.
+    """
+
+    root: Path
+    blobs: blobs.Blobs
+    index: index.Index
+    ledger: integrity.Ledger
+    token: str
+    clock: Callable[[], float]
+    lock: threading.RLock = dataclasses.field(default_factory=threading.RLock)
+
+    @property
+    def own(self) -> Path:
+        """The folder that is not served."""
+        return self.root / paths.OWN
+
+    @property
+    def tmp(self) -> Path:
+        """Where files are written before they have a name."""
+        return self.own / "tmp"
+
+    @property
+    def trash(self) -> Path:
+        """Where folders go that are being removed."""
+        return self.own / "trash"
+
+    def reclaim(self, content: digests.Digest) -> bool:
+        """Remove content that no name links to, unless a status may still name it."""
+        with self.lock:
+            return content not in self.index.wanted() and self.blobs.reclaim(content)
+
+
+def opened(
+    root: Path, *, token: str, clock: Callable[[], float], wall_ns: Callable[[], int]
+) -> Premises:
+    """The premises below ``root``, made if needed; raises OSError and sqlite3.Error."""
+    own = root / paths.OWN
+    for folder in (own, own / "tmp", own / "trash", own / "blobs"):
+        folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+    ledger = integrity.Ledger(wall_ns=wall_ns)
+    contents = blobs.Blobs(own / "blobs", ledger)
+    return Premises(root, contents, index.Index(own / "index.db"), ledger, token, clock)

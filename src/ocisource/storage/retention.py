@@ -1,0 +1,108 @@
+"""Removing what is no longer wanted: superseded files, and all files of a deleted object."""
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
+
+from ocisource import errors
+from ocisource.storage import index, paths, premises
+
+_LOCK_SUFFIX = ".lock"  # of a Flux that used this directory before
+
+
+def collect(
+    place: premises.Premises,
+    folder: str,
+    *,
+    current: str,
+    rule: Callable[[Mapping[str, index.StoredFile]], tuple[str, ...]],
+    is_late: Callable[[], bool],
+    max_files: int,
+) -> tuple[str, ...]:
+    """Delete the files of a folder that ``rule`` names; see LocalStore.collect.
+
+    Raises OSError, sqlite3.Error, and StorageError when ``is_late()``.
+    """
+    recorded = place.index.folder(folder)
+    with contextlib.ExitStack() as opened:
+        try:
+            descriptor = opened.enter_context(paths.folder(place.root, folder))
+        except FileNotFoundError:
+            _forget(place, recorded.keys() - {current})
+            return ()
+        present = {
+            path: recorded.get(path) or _adopted(place, path, name, descriptor)
+            for name in _names(descriptor)
+            if (path := f"{folder}/{name}")
+        }
+        _forget(place, recorded.keys() - present.keys() - {current})
+        doomed = rule(dict(list(present.items())[:max_files]))
+        for path in doomed:
+            if is_late():
+                raise errors.StorageError("context deadline exceeded")
+            with place.lock:
+                _delete(place, present[path], descriptor)
+        return doomed
+
+
+def _names(folder: int) -> list[str]:
+    """Regular files that may be artifacts, in order."""
+    with os.scandir(folder) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if paths.is_segment(entry.name)
+            and not entry.name.endswith(_LOCK_SUFFIX)
+            and entry.is_file(follow_symlinks=False)
+        )
+
+
+def _adopted(place: premises.Premises, path: str, name: str, folder: int) -> index.StoredFile:
+    """The record, made now, of a file that came here without one."""
+    descriptor = paths.open_in(folder, name)
+    try:
+        found = place.ledger.digest_of(descriptor)
+        size = os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
+    file = index.StoredFile(path, found, size, None, place.clock())
+    place.index.put(file)
+    return file
+
+
+def _forget(place: premises.Premises, gone: set[str]) -> None:
+    if gone:
+        place.index.delete(gone)
+
+
+def _delete(place: premises.Premises, file: index.StoredFile, folder: int) -> None:
+    _, name = paths.divide(file.path)
+    for spent in (name, name + _LOCK_SUFFIX):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(spent, dir_fd=folder)
+    place.index.delete([file.path])
+    place.reclaim(file.digest)
+
+
+def remove_all(place: premises.Premises, folder: str) -> bool:
+    """Remove a folder; see LocalStore.remove_all. Raises OSError and sqlite3.Error."""
+    parent, name = paths.divide(folder)
+    trash = place.trash / secrets.token_hex(8)
+    with place.lock:
+        records = place.index.folder(folder)
+        try:
+            with paths.folder(place.root, parent) as descriptor:
+                os.rename(name, trash, src_dir_fd=descriptor)
+            is_found = True
+        except FileNotFoundError:
+            is_found = False
+        place.index.delete(records)
+    if is_found and trash.is_dir() and not trash.is_symlink():
+        shutil.rmtree(trash)
+    elif is_found:
+        trash.unlink()
+    for content in {record.digest for record in records.values()}:
+        place.reclaim(content)
+    return is_found
