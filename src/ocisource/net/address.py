@@ -77,20 +77,20 @@ def split_port(host: str) -> tuple[str, int | None]:
     if host.startswith("["):
         bare, bracket, rest = host[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
-            raise ValueError(host)
+            raise ValueError("not a host with an optional port")
         return bare, _port(rest[1:]) if rest else None
     if host.count(":") > 1:
-        raise ValueError(host)
+        raise ValueError("not a host with an optional port")
     bare, colon, port = host.partition(":")
     return bare, _port(port) if colon else None
 
 
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 5):  # noqa: PLR2004 - 65535
-        raise ValueError(text)
+        raise ValueError("not a port between 1 and 65535")
     number = int(text)
     if not 0 < number < 1 << 16:
-        raise ValueError(text)
+        raise ValueError("not a port between 1 and 65535")
     return number
 
 

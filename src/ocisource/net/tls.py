@@ -36,9 +36,7 @@ class TLSIdentity:
     certificate_pem: bytes | None = None
     key_pem: bytes | None = None
 
-    def context(
-        self, *, is_verified: bool = True, has_system_roots: bool = True
-    ) -> ssl.SSLContext:
+    def context(self, *, is_verified: bool = True, has_system_roots: bool = True) -> ssl.SSLContext:
         """A client context; raises CredentialError.
 
         ``is_verified`` False takes any server certificate (``insecure`` without certSecretRef).
