@@ -37,7 +37,7 @@ clean: ## remove what was built
 
 lock: $(VENV)/dev ## pin the requirements again, with hashes and without addresses
 	@$(BIN)/pip install --quiet pip-tools
-	@for f in run dev; do $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	@for f in run image dev; do $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --no-annotate \
 	  requirements/$$f.in -o requirements/$$f.txt; done
 
