@@ -31,7 +31,7 @@ _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
 def split(path: str) -> tuple[str, ...]:
     """The segments of a path; raises StorageError for one that is not acceptable."""
     segments = tuple(path.split("/"))
-    if len(os.fsencode(path)) > _MAX_PATH or not all(map(is_segment, segments)):
+    if not all(map(is_segment, segments)) or len(path.encode()) > _MAX_PATH:
         raise errors.StorageError(f"path {path[:_MAX_SEGMENT]!r} is not a name inside the store")
     return segments
 
@@ -39,7 +39,7 @@ def split(path: str) -> tuple[str, ...]:
 def is_segment(name: str) -> bool:
     """Whether this may be one part of a path."""
     if not name or name.startswith(".") or not name.isprintable():
-        return False
+        return False  # a lone surrogate is not printable, so what follows can be encoded
     return not ("/" in name or "\\" in name or len(name.encode()) > _MAX_SEGMENT)
 
 

@@ -1,0 +1,95 @@
+"""What the store remembers."""
+
+import pathlib
+import sqlite3
+
+import pytest
+
+from ocisource import digest as digests
+from ocisource.storage import index
+
+_A, _B, _C = (digests.Digest.of(data) for data in (b"a", b"b", b"c"))
+
+
+def _file(path: str = "x/y/1", content: digests.Digest = _A) -> index.StoredFile:
+    return index.StoredFile(path, content, 1, _B, 12.5)
+
+
+def test_records_outlive_the_process(tmp_path: pathlib.Path) -> None:
+    """What was put is there after opening again, field by field."""
+    first = index.Index(tmp_path / "db")
+    first.put(_file())
+    first.put(index.StoredFile("x/y/2", _B, 2, None, 1.0))
+    first.close()
+    again = index.Index(tmp_path / "db")
+    assert again.get("x/y/1") == _file()
+    assert again.folder("x/y").keys() == {"x/y/1", "x/y/2"}
+    assert again.folder("x") == {}
+    again.close()
+
+
+def test_a_damaged_index_is_begun_anew(tmp_path: pathlib.Path) -> None:
+    """Garbage in the file costs the records, never the start."""
+    (tmp_path / "db").write_bytes(b"no database" * 1000)
+    records = index.Index(tmp_path / "db")
+    records.put(_file())
+    assert records.get("x/y/1") == _file()
+    records.close()
+
+
+def test_damage_inside_the_index_is_noticed_at_the_next_start(tmp_path: pathlib.Path) -> None:
+    """An index with a broken page is begun anew, not trusted."""
+    path = tmp_path / "db"
+    records = index.Index(path)
+    with records.transaction():
+        for number in range(500):
+            records.put(_file(f"x/y/{number}"))
+    records.close()
+    content = bytearray(path.read_bytes())
+    content[4096 * 3 : 4096 * 5] = b"\xff" * 8192
+    path.write_bytes(content)
+    again = index.Index(path)
+    assert again.paths() == ()
+    again.close()
+
+
+def test_an_index_of_another_version_is_begun_anew(tmp_path: pathlib.Path) -> None:
+    """A layout this version does not know is not read."""
+    other = sqlite3.connect(tmp_path / "db")
+    other.executescript("CREATE TABLE files (strange); PRAGMA user_version = 99;")
+    other.close()
+    records = index.Index(tmp_path / "db")
+    assert records.get("x/y/1") is None
+    records.close()
+
+
+def test_a_failed_transaction_changes_nothing(tmp_path: pathlib.Path) -> None:
+    """All changes inside, or none."""
+    records = index.Index(tmp_path / "db")
+    records.put(_file())
+
+    def change() -> None:
+        with records.transaction():
+            records.put(_file(content=_C))
+            records.delete(["x/y/1"])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        change()
+    assert records.get("x/y/1") == _file()
+    records.close()
+
+
+def test_replaced_content_is_wanted_until_settled(tmp_path: pathlib.Path) -> None:
+    """A replacement is remembered until it is confirmed or its path forgotten."""
+    records = index.Index(tmp_path / "db")
+    records.replacing("x/y/1", old=_A, new=_B)
+    records.replacing("x/y/1", old=_A, new=_B)
+    records.replacing("x/y/2", old=_C, new=_B)
+    assert records.replacements("x/y/1") == {(_A, _B)}
+    assert records.wanted() == {_A, _C}
+    records.settled("x/y/1")
+    assert records.wanted() == {_C}
+    records.delete(["x/y/2"])
+    assert records.wanted() == set()
+    records.close()

@@ -1,0 +1,97 @@
+"""Leftovers of a crash, the claim on the store, and the slow reading of everything."""
+
+import pathlib
+
+import pytest
+
+from ocisource import digest as digests
+from ocisource import errors
+from ocisource.storage import store
+from tests.storage import shelf
+
+_HELLO = digests.Digest.of(b"hello")
+
+
+def _restart(local: store.LocalStore, clock: shelf.Clock) -> store.LocalStore:
+    local.close()
+    return shelf.create(local.root, clock)
+
+
+def test_a_sweep_removes_every_leftover_and_nothing_else(
+    local: store.LocalStore, clock: shelf.Clock
+) -> None:
+    """Half-written files, half-removed folders and contents without a name go."""
+    shelf.put(local, b"hello")
+    local.point_latest(shelf.FOLDER, shelf.PATH)
+    own = local.root / ".ocisource"
+    (own / "tmp" / "half-written").write_bytes(b"hal")
+    (own / "trash" / "half-removed").mkdir()
+    (own / "trash" / "half-removed" / "1.tar.gz").write_bytes(b"x")
+    (local.root / shelf.FOLDER / ".tmp-0123-new").write_bytes(b"x")
+    shelf.put(local, b"lonely", shelf.OTHER)
+    (local.root / shelf.OTHER).unlink()
+    again = _restart(local, clock)
+    assert again.sweep() == 4
+    assert shelf.leftovers(again) == []
+    assert again.check(shelf.PATH, _HELLO) is store.Health.OK
+    assert (local.root / shelf.FOLDER / "latest.tar.gz").read_bytes() == b"hello"
+    assert again.sweep() == 0
+    again.close()
+
+
+def test_a_sweep_spares_what_is_being_written(local: store.LocalStore) -> None:
+    """A file that this process is staging is no leftover."""
+    with local.stage() as stage:
+        stage.write(b"hello")
+        assert local.sweep() == 0
+        local.publish(stage.finish(), path=shelf.PATH, tar_digest=None)
+    assert local.check(shelf.PATH, _HELLO) is store.Health.OK
+
+
+def test_a_sweep_does_not_follow_links(
+    local: store.LocalStore, tmp_path: pathlib.Path, clock: shelf.Clock
+) -> None:
+    """A link planted in the store leads the sweep nowhere."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / ".tmp-precious").touch()
+    (local.root / "planted").symlink_to(outside)
+    (local.root / ".ocisource" / "trash" / "link").symlink_to(outside)
+    again = _restart(local, clock)
+    assert again.sweep() == 1
+    assert (outside / ".tmp-precious").exists()
+    again.close()
+
+
+def test_one_process_has_the_store(local: store.LocalStore, clock: shelf.Clock) -> None:
+    """The claim of the first sweep keeps a second writer out until it ends."""
+    local.sweep()
+    second = shelf.create(local.root, clock)
+    with pytest.raises(errors.StorageError, match="in use by another process"):
+        second.sweep()
+    local.close()
+    second.sweep()
+    second.close()
+
+
+def test_a_scrub_finds_altered_files_and_check_reports_them(local: store.LocalStore) -> None:
+    """Every file with a record is read again; each content only once."""
+    shelf.put(local, b"hello")
+    shelf.put(local, b"hello", "o/n/twin.tar.gz")
+    shelf.put(local, b"other", shelf.OTHER)
+    shelf.put(local, b"gone", "o/n/gone.tar.gz")
+    (local.root / "o/n/gone.tar.gz").unlink()
+    (local.root / shelf.OTHER).write_bytes(b"rehto")
+    pauses: list[float] = []
+    assert local.scrub(sleep=pauses.append, rate=1.0) == (shelf.OTHER,)
+    assert sorted(pauses) == [0, 0, 5, 5]
+    assert local.check(shelf.OTHER, digests.Digest.of(b"other")) is store.Health.ALTERED
+    assert local.check(shelf.PATH, _HELLO) is store.Health.OK
+
+
+def test_a_scrub_can_be_called_off(local: store.LocalStore) -> None:
+    """A cancelled scrub reads nothing more."""
+    (local.root / "o").mkdir()
+    shelf.put(local, b"hello")
+    (local.root / shelf.PATH).write_bytes(b"jello")
+    assert local.scrub(sleep=lambda _seconds: None, is_cancelled=lambda: True) == ()
