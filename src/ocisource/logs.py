@@ -75,7 +75,7 @@ def setup(
     *,
     level: str,
     encoding: str,
-    stream: typing.TextIO = sys.stderr,
+    stream: typing.TextIO | None = sys.stderr,
     folder: pathlib.Path | None = None,
 ) -> None:
     """Send the product's logs to ``stream``, and as JSON to rotated files in ``folder``."""
@@ -85,12 +85,16 @@ def setup(
         handler.close()
     root.setLevel(LEVELS[level])
     root.propagate = False
-    console: logging.Handler = logging.StreamHandler(stream)
-    is_tty = stream.isatty()
-    console.setFormatter(
-        ConsoleFormatter(is_coloured=is_tty) if encoding == "console" else JSONFormatter()
-    )
-    root.addHandler(console)
+    if stream is not None:
+        console: logging.Handler = logging.StreamHandler(stream)
+        console.setFormatter(
+            ConsoleFormatter(is_coloured=stream.isatty())
+            if encoding == "console"
+            else JSONFormatter()
+        )
+        root.addHandler(console)
+    if stream is None and folder is None:
+        root.addHandler(logging.NullHandler())
     if folder is not None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         rotated = logging.handlers.RotatingFileHandler(

@@ -102,7 +102,10 @@ async def controller(
     storage_address: tuple[str, int],
     observed: metrics.Metrics | None = None,
 ) -> AsyncIterator[Running]:
-    """Run the controller until the context is left; raises OcisourceError if it cannot start."""
+    """Run the controller until the context is left; raises OcisourceError if it cannot start.
+
+    A part that fails later ends the context's body with that failure.
+    """
     observed = observed or metrics.Metrics(has_object_series=chosen.metrics_per_object)
     resource = await ocirepositories(api)
     async with contextlib.AsyncExitStack() as stack:
@@ -115,108 +118,130 @@ async def controller(
         stack.push_async_callback(server.stop)
         registries = registry.Registries()
         stack.push_async_callback(registries.close)
-        url = advertised_url(chosen, host=storage_address[0] and host, port=port)
-        recorder = events.Recorder(api, component=COMPONENT, host=socket.gethostname())
-        await stack.enter_async_context(_background(recorder.run()))
-        stack.push_async_callback(recorder.flush, FLUSH_GRACE)
-        objects = await stack.enter_async_context(
-            _reconciling(chosen, api, resource, recorder, registries, pools, local, url, observed)
-        )
-        yield Running(artifacts_url=url, objects=objects, metrics=observed)
-
-
-@contextlib.asynccontextmanager
-async def _reconciling(
-    chosen: settings.Settings,
-    api: client.Client,
-    resource: resources.Resource[ocirepository.OCIRepository],
-    recorder: events.Recorder,
-    registries: registry.Registries,
-    pools: workers.Workers,
-    local: store.LocalStore,
-    url: str,
-    observed: metrics.Metrics,
-) -> AsyncIterator[informer.Informer[ocirepository.OCIRepository]]:
-    """Informers, queue and workers around one reconciler, until the context is left."""
-    scope = client.Scope(
-        namespace="" if chosen.watch_all_namespaces else _runtime_namespace(),
-        label_selector=chosen.watch_label_selector,
-    )
-    objects = informer.Informer(reflector.Reflector(api, resource, scope))
-    known = newest.Newest(objects)
-    uses = triggers.Uses()
-    queue: workqueue.Workqueue[requests.Request] = workqueue.Workqueue(
-        retry=workqueue.Retry(initial=chosen.min_retry_delay, cap=chosen.max_retry_delay)
-    )
-    told = recording.EventRecorder(recorder=recorder, api_version=resource.api_version)
-    chosen_options = _options(chosen, url)
-    texts = notify.Texts(revision_format=chosen.revision_format)
-    log = logs.get(
-        "ocirepository",
-        controller=CONTROLLER,
-        controllerGroup=ocirepository.GROUP,
-        controllerKind=ocirepository.KIND,
-    )
-    writes = writer.Writer(client=api, resource=resource, on_written=known.remember)
-    fetcher = fetch.Fetcher(
-        objects=known,
-        writer=writes,
-        access=access.AccessReader(client=api, uses=uses, recorder=told, cloud=None, log=log),
-        registries=registries,
-        publisher=publish.Publisher(
+        parts = _Parts(
+            chosen=chosen,
+            api=api,
+            resource=resource,
             store=local,
             workers=pools,
-            limits=limits.Limits(
-                unpacked_bytes=chosen.max_unpacked_size,
-                entries=chosen.max_entries,
-                ratio=chosen.max_ratio,
-                name_bytes=chosen.max_name_length,
-            ),
-            spool_dir=pathlib.Path(tempfile.gettempdir()),
-        ),
-        recorder=told,
-        options=chosen_options,
-        texts=texts,
-        clock=time.time,
-        log=log,
-    )
-    reconciler = reconcilers.Reconciler(
-        objects=known,
-        writer=writes,
-        custody=custody.Custody(
-            store=local, workers=pools, recorder=told, options=chosen_options, log=log
-        ),
-        fetcher=fetcher,
-        recorder=told,
-        options=chosen_options,
-        texts=texts,
-        clock=time.time,
-        rng=random.Random(),  # noqa: S311 - spreads intervals, guards nothing
-        log=log,
-    )
-    controller_ = manager.Controller(
-        CONTROLLER,
-        reconciler.reconcile,
-        queue=queue,
-        concurrency=chosen.concurrent,
-        waits_for=[objects],
-        observed=observed,
-    )
-    handlers = triggers.Triggers(queue=queue, runs=controller_, objects=known, uses=uses)
-    objects.add_handler(handlers.ocirepositories())
-    async with contextlib.AsyncExitStack() as stack:
+            registries=registries,
+            recorder=events.Recorder(api, component=COMPONENT, host=socket.gethostname()),
+            url=advertised_url(chosen, host=storage_address[0] and host, port=port),
+            metrics=observed,
+        )
+        objects = await parts.start(stack)
+        yield Running(artifacts_url=parts.url, objects=objects, metrics=observed)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What a controller is put together from; ``url`` is the artifact server's address."""
+
+    chosen: settings.Settings
+    api: client.Client
+    resource: resources.Resource[ocirepository.OCIRepository]
+    store: store.LocalStore
+    workers: workers.Workers
+    registries: registry.Registries
+    recorder: events.Recorder
+    url: str
+    metrics: metrics.Metrics
+
+    async def start(
+        self, stack: contextlib.AsyncExitStack
+    ) -> informer.Informer[ocirepository.OCIRepository]:
+        """Start informers, queue and workers around one reconciler; the stack ends them."""
+        chosen = self.chosen
+        scope = client.Scope(
+            namespace="" if chosen.watch_all_namespaces else _runtime_namespace(),
+            label_selector=chosen.watch_label_selector,
+        )
+        objects = informer.Informer(reflector.Reflector(self.api, self.resource, scope))
+        known = newest.Newest(objects)
+        uses = triggers.Uses()
+        queue: workqueue.Workqueue[requests.Request] = workqueue.Workqueue(
+            retry=workqueue.Retry(initial=chosen.min_retry_delay, cap=chosen.max_retry_delay)
+        )
+        runs = manager.Controller(
+            CONTROLLER,
+            self._reconciler(known, uses).reconcile,
+            queue=queue,
+            concurrency=chosen.concurrent,
+            waits_for=[objects],
+            observed=self.metrics,
+        )
+        handlers = triggers.Triggers(queue=queue, runs=runs, objects=known, uses=uses)
+        objects.add_handler(handlers.ocirepositories())
+        await stack.enter_async_context(_background(self.recorder.run()))
+        stack.push_async_callback(self.recorder.flush, FLUSH_GRACE)
         if chosen.watch_secrets:
             for watched in (resources.SECRETS, resources.SERVICE_ACCOUNTS):
                 mirror = informer.Informer(
                     reflector.Reflector(
-                        api, watched.metadata_only(), client.Scope(namespace=scope.namespace)
+                        self.api, watched.metadata_only(), client.Scope(namespace=scope.namespace)
                     )
                 )
                 mirror.add_handler(handlers.referenced(watched.kind))
                 await stack.enter_async_context(_background(mirror.run()))
         await stack.enter_async_context(_background(objects.run()))
-        await stack.enter_async_context(_background(controller_.run()))
-        yield objects
+        await stack.enter_async_context(_background(runs.run()))
+        return objects
+
+    def _reconciler(self, known: newest.Newest, uses: triggers.Uses) -> reconcilers.Reconciler:
+        told = recording.EventRecorder(
+            recorder=self.recorder, api_version=self.resource.api_version
+        )
+        log = logs.get(
+            "ocirepository",
+            controller=CONTROLLER,
+            controllerGroup=ocirepository.GROUP,
+            controllerKind=ocirepository.KIND,
+        )
+        chosen = _options(self.chosen, self.url)
+        texts = notify.Texts(revision_format=self.chosen.revision_format)
+        writes = writer.Writer(client=self.api, resource=self.resource, on_written=known.remember)
+        fetcher = fetch.Fetcher(
+            objects=known,
+            writer=writes,
+            access=access.AccessReader(
+                client=self.api, uses=uses, recorder=told, cloud=None, log=log
+            ),
+            registries=self.registries,
+            publisher=publish.Publisher(
+                store=self.store,
+                workers=self.workers,
+                limits=_limits(self.chosen),
+                spool_dir=pathlib.Path(tempfile.gettempdir()),
+            ),
+            recorder=told,
+            options=chosen,
+            texts=texts,
+            clock=time.time,
+            log=log,
+        )
+        return reconcilers.Reconciler(
+            objects=known,
+            writer=writes,
+            custody=custody.Custody(
+                store=self.store, workers=self.workers, recorder=told, options=chosen, log=log
+            ),
+            fetcher=fetcher,
+            recorder=told,
+            options=chosen,
+            texts=texts,
+            clock=time.time,
+            rng=random.Random(),  # noqa: S311 - spreads intervals, guards nothing
+            log=log,
+        )
+
+
+def _limits(chosen: settings.Settings) -> limits.Limits:
+    return limits.Limits(
+        unpacked_bytes=chosen.max_unpacked_size,
+        entries=chosen.max_entries,
+        ratio=chosen.max_ratio,
+        name_bytes=chosen.max_name_length,
+    )
 
 
 def _options(chosen: settings.Settings, url: str) -> options.Options:
@@ -249,10 +274,38 @@ def _open_store(path: pathlib.Path) -> store.LocalStore:
 
 @contextlib.asynccontextmanager
 async def _background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run something beside the context's body, and end it with the context."""
+    """Run something beside the context's body and end it with the context.
+
+    It is made to run as long as the body: if it ends before, the body is cancelled, and its
+    failure is raised in the body's place.
+    """
+    owner = asyncio.current_task()
+    is_leaving = False
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not is_leaving and not task.cancelled() and owner is not None:
+            owner.cancel()
+
     task = asyncio.create_task(work)
+    task.add_done_callback(ended)
     try:
         yield
+    except asyncio.CancelledError:
+        if not task.done() or task.cancelled() or task.exception() is None:
+            raise
+        if owner is not None:
+            owner.uncancel()
+        raise _failure(task) from task.exception()
     finally:
+        is_leaving = True
         task.cancel()
         await asyncio.wait([task])
+
+
+def _failure(task: asyncio.Task[None]) -> errors.OcisourceError:
+    error = task.exception()
+    if isinstance(error, errors.OcisourceError):
+        return error
+    return errors.OcisourceError(
+        f"a part of the controller failed: {type(error).__name__}: {error}"
+    )

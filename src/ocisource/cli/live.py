@@ -5,6 +5,7 @@ scripts can follow it.
 """
 
 import time
+import types
 import typing
 from collections.abc import Callable, Iterable
 
@@ -74,8 +75,13 @@ class LiveTable:
         self._live.__enter__()
         return self
 
-    def __exit__(self, *exc_info: typing.Any) -> None:
-        self._live.__exit__(*exc_info)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
 
     def render(self) -> rich.table.Table:
         """The table as it is now."""

@@ -31,14 +31,22 @@ class LazyGroup(click.Group):
         """All names, in the order of the table."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        cmd_name: str,
+    ) -> click.Command | None:
         """Import a command."""
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name][0].partition(":")
         return typing.cast("click.Command", getattr(importlib.import_module(module), name))
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        formatter: click.HelpFormatter,
+    ) -> None:
         """The help's list of commands, from the table."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, purpose) for name, (_, purpose) in COMMANDS.items()])
@@ -50,7 +58,7 @@ class LazyGroup(click.Group):
 )
 @click.version_option(ocisource.__version__, message="ocisource version %(version)s")
 def root() -> None:
-    """A source controller for OCI repositories: Flux's OCIRepository API, with or without a cluster.
+    """A source controller for OCI repositories: Flux's OCIRepository API, cluster or not.
 
     \b
     Try it:

@@ -1,0 +1,146 @@
+"""Manifests from files: read, checked, applied one after the other.
+
+A file holds any number of YAML documents; a folder is read file by file in name order (``.yaml``,
+``.yml``, ``.json``). Objects are applied server-side, Namespaces first, so that a folder can be
+applied in one go.
+"""
+
+import dataclasses
+import pathlib
+import typing
+from collections.abc import Iterable, Iterator
+
+import yaml
+
+from ocisource import errors
+from ocisource.api import meta, ocirepository
+from ocisource.kube import client, patch, resources
+
+MAX_FILE_BYTES = 4 << 20  # of one manifest file
+_SUFFIXES = (".yaml", ".yml", ".json")
+_DEFAULT_NAMESPACE = "default"
+
+Document = dict[str, typing.Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Declared:
+    """An object as it stands in a file."""
+
+    document: Document
+    file: pathlib.Path
+
+    @property
+    def kind(self) -> str:
+        """The object's kind."""
+        return str(self.document["kind"])
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+        return str(self.document["metadata"]["name"])
+
+    @property
+    def namespace(self) -> str:
+        """The object's namespace, ``default`` unless it names one."""
+        return str(self.document["metadata"].get("namespace") or _DEFAULT_NAMESPACE)
+
+
+# The kinds that a machine without a cluster needs.
+_KINDS: dict[tuple[str, str], tuple[str, bool]] = {
+    ("v1", "Namespace"): ("namespaces", False),
+    ("v1", "Secret"): ("secrets", True),
+    ("v1", "ServiceAccount"): ("serviceaccounts", True),
+    ("v1", "ConfigMap"): ("configmaps", True),
+} | {
+    (f"{ocirepository.GROUP}/{version}", ocirepository.KIND): (ocirepository.PLURAL, True)
+    for version in ocirepository.VERSIONS
+}
+
+
+def read(paths: Iterable[pathlib.Path]) -> tuple[Declared, ...]:
+    """All objects of the files and folders, Namespaces first; raises UsageError."""
+    found = [declared for path in paths for file in _files(path) for declared in _documents(file)]
+    return tuple(sorted(found, key=lambda declared: declared.kind != "Namespace"))
+
+
+async def apply(api: client.Client, declared: Iterable[Declared]) -> None:
+    """Apply objects in order; raises APIStatusError whose text names the file and the object."""
+    for each in declared:
+        try:
+            await api.patch(
+                resource_of(each),
+                each.name,
+                patch.apply(each.document),
+                namespace=each.namespace,
+                is_forced=True,
+            )
+        except errors.APIStatusError as error:
+            raise errors.APIStatusError(
+                f"{each.file}: {error.text}", code=error.code, reason=error.reason
+            ) from error
+
+
+def resource_of(declared: Declared) -> resources.Resource[meta.PartialObjectMetadata]:
+    """Where in the API an object belongs."""
+    api_version = str(declared.document["apiVersion"])
+    plural, is_namespaced = _KINDS[api_version, declared.kind]
+    group, _, version = api_version.rpartition("/")
+    return resources.Resource(
+        group,
+        version,
+        plural,
+        declared.kind,
+        meta.PartialObjectMetadata,
+        is_namespaced=is_namespaced,
+        is_metadata_only=True,
+    )
+
+
+def _files(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    if path.is_dir():
+        files = sorted(each for each in path.iterdir() if each.suffix in _SUFFIXES)
+        if not files:
+            raise errors.UsageError(f"{path}: no .yaml, .yml or .json file in this folder")
+        yield from files
+    else:
+        yield path
+
+
+def _documents(file: pathlib.Path) -> Iterator[Declared]:
+    try:
+        if file.stat().st_size > MAX_FILE_BYTES:
+            raise errors.UsageError(f"{file}: larger than {MAX_FILE_BYTES} bytes")
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise errors.UsageError(f"{file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise errors.UsageError(f"{file}: not UTF-8 text") from error
+    try:
+        documents = [each for each in yaml.load_all(text, yaml.CSafeLoader) if each is not None]
+    except yaml.YAMLError as error:
+        raise errors.UsageError(f"{file}: {_place(error)}") from error
+    for document in documents:
+        yield _checked(document, file)
+
+
+def _checked(document: object, file: pathlib.Path) -> Declared:
+    if not isinstance(document, dict):
+        raise errors.UsageError(f"{file}: a document is no Kubernetes object")
+    kind = (str(document.get("apiVersion", "")), str(document.get("kind", "")))
+    metadata = document.get("metadata")
+    if kind not in _KINDS:
+        known = ", ".join(sorted({kind for _, kind in _KINDS}))
+        raise errors.UsageError(
+            f"{file}: apiVersion '{kind[0]}', kind '{kind[1]}' cannot be applied here; known are "
+            f"{known}"
+        )
+    if not isinstance(metadata, dict) or not metadata.get("name"):
+        raise errors.UsageError(f"{file}: a {kind[1]} has no metadata.name")
+    return Declared(document, file)
+
+
+def _place(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or "not YAML"
+    return f"line {mark.line + 1}: {problem}" if mark is not None else str(problem)

@@ -1,0 +1,74 @@
+"""The endpoints by which others look at a controller process: metrics, health, readiness.
+
+``/metrics`` prints all series; ``/healthz`` is 200 as long as the process serves; ``/readyz`` is
+200 once ``is_ready`` says so, else 503 with its reason. GET and HEAD only, nothing else is served.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import web
+
+from ocisource import errors, metrics
+
+_TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
+_SHUTDOWN_SECONDS = 1.0
+
+Readiness = Callable[[], str]  # "" when ready, else what is waited for
+
+
+class Endpoints:
+    """A small HTTP server; start() and stop() it."""
+
+    def __init__(self, application: web.Application) -> None:
+        self._runner = web.AppRunner(
+            application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
+        )
+
+    async def start(self, host: str, port: int, *, purpose: str) -> tuple[str, int]:
+        """Listen; an empty host means every interface. Returns the address.
+
+        Raises UsageError when the address cannot be had.
+        """
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host or None, port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise errors.UsageError(
+                f"cannot serve {purpose} on {host}:{port}: {error.strerror or error}"
+            ) from error
+        address: tuple[str, int] = self._runner.addresses[0][:2]
+        return address
+
+    async def stop(self) -> None:
+        """Close the listener and its connections."""
+        await self._runner.cleanup()
+
+
+def metrics_endpoints(observed: metrics.Metrics) -> Endpoints:
+    """``/metrics``; the series are printed in a thread, so that a scrape does not hold the loop."""
+
+    async def scrape(_: web.Request) -> web.Response:
+        body = await asyncio.to_thread(observed.exposition)
+        return web.Response(body=body, headers={"Content-Type": _TEXT_FORMAT})
+
+    application = web.Application()
+    application.router.add_get("/metrics", scrape)
+    return Endpoints(application)
+
+
+def health_endpoints(is_ready: Readiness) -> Endpoints:
+    """``/healthz`` and ``/readyz``."""
+
+    async def healthy(_: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def ready(_: web.Request) -> web.Response:
+        waiting_for = is_ready()
+        return web.Response(text=waiting_for or "ok", status=503 if waiting_for else 200)
+
+    application = web.Application()
+    application.router.add_get("/healthz", healthy)
+    application.router.add_get("/readyz", ready)
+    return Endpoints(application)
