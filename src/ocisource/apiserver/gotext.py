@@ -24,9 +24,9 @@ _ESCAPES = {
     '"': '\\"',
 }
 _MAX_INT64 = 2**63 - 1
-# strconv.FormatFloat(f, 'g', -1, 64) as %v uses it: exponents below -4 or from 21 on are written.
+# strconv.FormatFloat(f, 'g', -1, 64), as %v uses it: exponents below -4 or from 6 on are written.
 _LOWEST_EXPONENT = -4
-_HIGHEST_EXPONENT = 21
+_HIGHEST_EXPONENT = 6
 
 
 def quote(text: str) -> str:
@@ -46,7 +46,7 @@ def _escape(char: str) -> str:
 
 
 def number(value: float) -> str:
-    """Write a float64 as ``%v`` does: the shortest digits, an exponent from 1e+21 on."""
+    """Write a float64 as ``%v`` does: the shortest digits, an exponent from 1e+06 on."""
     if value != value:  # noqa: PLR0124 - NaN
         return "NaN"
     if value in (float("inf"), float("-inf")):

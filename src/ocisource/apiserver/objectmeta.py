@@ -24,7 +24,7 @@ _PATH = "metadata"
 _MAX_MANAGER = 128  # characters of a manager's name
 _VERSION = re.compile(r"([a-z0-9.-]+/)?[^/]+")
 
-_NODE = schema.compiled(
+NODE = schema.compiled(
     builtintypes.DEFINITIONS[f"{builtintypes.META}.ObjectMeta"], builtintypes.DEFINITIONS
 )
 
@@ -39,7 +39,7 @@ def coerce(metadata: Any) -> tuple[dict[str, Any], list[str]]:
     holder.compile(
         {"type": "object", "x-go-type": "v1.Object", "properties": properties},
         builtintypes.DEFINITIONS,
-        {f"{builtintypes.META}.ObjectMeta": _NODE},
+        {f"{builtintypes.META}.ObjectMeta": NODE},
     )
     decoded, unknown = decoding.decode({_PATH: metadata or {}}, holder)
     return decoded.get(_PATH) or {"creationTimestamp": None}, unknown

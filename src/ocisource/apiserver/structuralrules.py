@@ -105,10 +105,17 @@ def _check_pattern(source: Schema, path: str) -> Iterator[FieldError]:
     try:
         re2.compile(pattern, options)
     except re2.error as error:
-        reason = error.args[0] if error.args else ""
-        shown = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        text = f"must be a valid regular expression, but isn't: error parsing regexp: {shown}"
+        text = f"must be a valid regular expression, but isn't: {_as_go_says(error, pattern)}"
         yield fielderrors.invalid(f"{path}.pattern", pattern, text)
+
+
+def _as_go_says(error: Exception, pattern: str) -> str:
+    """An error of RE2 in the words of Go's ``regexp/syntax``."""
+    reason = error.args[0] if error.args else ""
+    text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+    what, _, where = text.partition(": ")
+    what = {"missing )": "missing closing )"}.get(what, what)
+    return f"error parsing regexp: {what}: `{pattern if what == 'missing closing )' else where}`"
 
 
 def _children(source: Schema, path: str) -> Iterator[tuple[str, Schema]]:
@@ -326,8 +333,6 @@ def _check_complete(source: Schema, path: str) -> Iterator[FieldError]:
         for at, child in enumerate(source.get(name) or ()):
             where = fielderrors.index(f"{path}.{name}", at)
             yield from _check_specified(child, source, where, path)
-    if isinstance(source.get("not"), Mapping):
-        yield from _check_specified(source["not"], source, f"{path}.not", path)
     for where, child in _children(source, path):
         if any(where.startswith(f"{path}.{name}") for name in ("properties[", "items", "addit")):
             yield from _check_complete(child, where)

@@ -147,20 +147,20 @@ def _check_number(schema: Schema, value: float, path: str) -> Iterator[FieldErro
         value = float(value)
     factor = schema.get("multipleOf")
     if factor and not _is_multiple(value, factor):
-        text = f"{path} in body should be a multiple of {gotext.plain(factor)}"
+        text = f"{path} in body should be a multiple of {gotext.number(float(factor))}"
         yield fielderrors.invalid(path, value, text)
     most, least = schema.get("maximum"), schema.get("minimum")
     if most is not None:
         is_exclusive = bool(schema.get("exclusiveMaximum"))
         if value > most or (is_exclusive and value == most):
             how = "less than" if is_exclusive else "less than or equal to"
-            text = f"{path} in body should be {how} {gotext.plain(most)}"
+            text = f"{path} in body should be {how} {gotext.number(float(most))}"
             yield fielderrors.invalid(path, value, text)
     if least is not None:
         is_exclusive = bool(schema.get("exclusiveMinimum"))
         if value < least or (is_exclusive and value == least):
             how = "greater than" if is_exclusive else "greater than or equal to"
-            text = f"{path} in body should be {how} {gotext.plain(least)}"
+            text = f"{path} in body should be {how} {gotext.number(float(least))}"
             yield fielderrors.invalid(path, value, text)
 
 
