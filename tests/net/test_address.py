@@ -10,6 +10,7 @@ from hypothesis import strategies
 from ocisource import errors
 from ocisource.net import address
 from ocisource.net.address import Kind
+from tests.parts import fuzz
 
 
 @pytest.mark.parametrize(
@@ -154,6 +155,7 @@ def test_what_is_no_port_raises(host: str) -> None:
         address.split_port(host)
 
 
+@fuzz.counted()
 @hypothesis.given(packed=strategies.integers(0, 2**32 - 1))
 def test_an_embedded_address_is_never_judged_milder(packed: int) -> None:
     """Property: mapped and NAT64 forms have the kind of the IPv4 address inside."""
@@ -164,6 +166,7 @@ def test_an_embedded_address_is_never_judged_milder(packed: int) -> None:
         assert address.kind_of(ipaddress.IPv6Address(prefix | packed)) is kind
 
 
+@fuzz.counted()
 @hypothesis.given(host=strategies.text())
 def test_any_host_has_a_kind(host: str) -> None:
     """Fuzz: no host raises."""

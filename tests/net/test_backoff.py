@@ -8,6 +8,7 @@ import pytest
 from hypothesis import strategies
 
 from ocisource.net import backoff
+from tests.parts import fuzz
 
 NOW = 1_700_000_000.0
 
@@ -51,6 +52,7 @@ def test_retry_after_is_seconds_or_a_date(value: str | None, expected: float | N
     assert backoff.parse_retry_after(value, now=NOW) == expected
 
 
+@fuzz.counted()
 @hypothesis.given(
     value=strategies.one_of(strategies.text(), strategies.text(alphabet="0123456789. :,TueNovGM"))
 )
@@ -70,6 +72,7 @@ def test_delays_are_those_of_the_reference_client() -> None:
         assert 0.9 * base <= min(delays) < base < max(delays) <= 1.1 * base
 
 
+@fuzz.counted()
 @hypothesis.given(
     initial=strategies.floats(0.001, 10),
     factor=strategies.floats(1, 10),

@@ -9,6 +9,7 @@ from hypothesis import strategies
 from ocisource import errors
 from ocisource.net import proxy
 from ocisource.net.proxy import Proxy
+from tests.parts import fuzz
 
 SECRET = "apps/proxy"
 SCHEMES = "proxy URL must use one of the supported schemes (http, https, socks5), got "
@@ -210,6 +211,7 @@ def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch)
     assert proxy.from_environment("https://ghcr.io") == Proxy(P)
 
 
+@fuzz.counted()
 @hypothesis.given(
     address=strategies.one_of(
         strategies.text(), strategies.text().map(lambda text: f"http://{text}")

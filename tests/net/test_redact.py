@@ -5,6 +5,7 @@ import pytest
 from hypothesis import strategies
 
 from ocisource.net import redact
+from tests.parts import fuzz
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,7 @@ def test_at_most_256_characters_are_shown(body: bytes | str) -> None:
     assert shown.endswith("...")
 
 
+@fuzz.counted()
 @hypothesis.given(body=strategies.one_of(strategies.binary(), strategies.text()))
 def test_whatever_comes_is_short_and_printable(body: bytes | str) -> None:
     """Fuzz: one line, bounded, and the same again when redacted twice."""
@@ -79,6 +81,7 @@ def test_whatever_comes_is_short_and_printable(body: bytes | str) -> None:
     assert redact.foreign(shown) == shown
 
 
+@fuzz.counted()
 @hypothesis.given(
     secret=strategies.from_regex(r"[a-z]{12}", fullmatch=True),
     host=strategies.from_regex(r"[A-Z]{1,5}\.io(:[0-9]{1,4})?", fullmatch=True),

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import strategies
 
 from ocisource.oci import challenge
+from tests.parts import fuzz
 
 Parsed = list[tuple[str, dict[str, str]]]
 
@@ -111,6 +112,7 @@ def test_attack_endless_challenges_are_bounded() -> None:
 TOKENS = strategies.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,8}", fullmatch=True)
 
 
+@fuzz.counted()
 @hypothesis.given(
     values=strategies.lists(
         strategies.one_of(
@@ -130,6 +132,7 @@ def test_any_header_is_read_without_an_exception(values: list[str]) -> None:
         assert each.scheme == each.scheme.lower() != ""
 
 
+@fuzz.counted()
 @hypothesis.given(
     wanted=strategies.lists(
         strategies.tuples(

@@ -11,6 +11,7 @@ from hypothesis import strategies
 from ocisource import errors
 from ocisource.oci import credentials
 from ocisource.oci.reference import Repository
+from tests.parts import fuzz
 
 HOST = "fake.registry.io"
 
@@ -242,6 +243,7 @@ def test_creds_are_a_pair_or_a_bearer_token() -> None:
     assert credentials.from_creds("abc") == credentials.Credential(registry_token="abc")
 
 
+@fuzz.counted()
 @hypothesis.given(content=strategies.binary(), key=strategies.text())
 def test_any_secret_is_read_or_refused_with_our_error(content: bytes, key: str) -> None:
     """Fuzz: contents and keys of Secrets."""

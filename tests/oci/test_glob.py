@@ -5,6 +5,7 @@ import pytest
 from hypothesis import strategies
 
 from ocisource.oci import glob
+from tests.parts import fuzz
 
 
 @pytest.mark.parametrize(
@@ -61,6 +62,7 @@ def test_attack_many_stars_take_bounded_time() -> None:
     assert not glob.is_match("a" * 2000, pattern="*a" * 100 + "b")
 
 
+@fuzz.counted()
 @hypothesis.given(text=strategies.text(), pattern=strategies.text(alphabet=r"ab*?[]^-\/"))
 def test_any_pattern_gives_an_answer(text: str, pattern: str) -> None:
     """Fuzz: no pattern raises, and a pattern without specials matches itself alone."""

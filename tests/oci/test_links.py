@@ -8,6 +8,7 @@ from hypothesis import strategies
 
 from ocisource import errors
 from ocisource.oci import links
+from tests.parts import fuzz
 
 PAGE = "https://reg.io/v2/org/app/tags/list?n=1000"
 NEXT = "https://reg.io/v2/org/app/tags/list?last=x&n=1000"
@@ -109,6 +110,7 @@ def test_no_secret_of_a_link_is_shown() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+@fuzz.counted()
 @hypothesis.given(
     value=strategies.one_of(
         strategies.text(),

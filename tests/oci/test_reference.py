@@ -10,6 +10,7 @@ from ocisource import errors
 from ocisource.digest import Digest
 from ocisource.oci import manifest, semver
 from ocisource.oci.reference import Reference, Repository
+from tests.parts import fuzz
 
 HUB = "index.docker.io"
 HEX = "a" * 64
@@ -249,6 +250,7 @@ SNIPPETS = strategies.lists(
 ).map("".join)
 
 
+@fuzz.counted()
 @hypothesis.given(text=SNIPPETS)
 def test_any_text_is_a_reference_or_our_error(text: str) -> None:
     """Fuzz: what is accepted has a usable host and port and parses back to itself."""

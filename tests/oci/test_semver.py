@@ -10,6 +10,7 @@ from hypothesis import strategies
 
 from ocisource import errors
 from ocisource.oci import semver
+from tests.parts import fuzz
 
 ALL_TAGS = (
     "0.0.0 0.0.3 0.0.4 0.1.0 0.2.3 0.2.4 0.3.0 1.0.0 1.0.1 1.2.0 1.2.3 1.2.3-rc.1 1.2.4-alpha "
@@ -258,6 +259,7 @@ SOME_RANGES = strategies.one_of(
 )
 
 
+@fuzz.counted()
 @hypothesis.given(expression=SOME_RANGES, tags=strategies.lists(strategies.sampled_from(EVERY)))
 def test_any_range_either_chooses_a_tag_or_is_our_error(expression: str, tags: list[str]) -> None:
     """Fuzz: nothing but our errors, and the choice is one of the tags."""
@@ -267,6 +269,7 @@ def test_any_range_either_chooses_a_tag_or_is_our_error(expression: str, tags: l
     assert chosen is None or chosen in tags
 
 
+@fuzz.counted()
 @hypothesis.given(text=strategies.one_of(strategies.text(), strategies.from_regex(r"v?[\d.+-]+")))
 def test_any_tag_is_a_version_or_none(text: str) -> None:
     """Fuzz: parsing a tag never raises."""
@@ -274,6 +277,7 @@ def test_any_tag_is_a_version_or_none(text: str) -> None:
     assert version is None or version.major >= 0
 
 
+@fuzz.counted()
 @hypothesis.given(
     case=strategies.sampled_from(TABLE),
     tags=strategies.permutations(EVERY),
@@ -295,6 +299,7 @@ def test_ranges_agree_with_the_tables_in_any_order_and_spacing(
         assert not best < version
 
 
+@fuzz.counted()
 @hypothesis.given(
     left=strategies.sampled_from(TABLE + FORMS), right=strategies.sampled_from(TABLE + FORMS)
 )
