@@ -75,9 +75,14 @@ def _shortest(value: float) -> tuple[str, int]:
 
 
 def plain(value: Any) -> str:
-    """Write a scalar as ``%v`` does."""
+    """Write decoded JSON as ``%v`` does."""
     if value is None:
         return "<nil>"
+    if isinstance(value, Mapping):
+        inner = " ".join(f"{key}:{plain(value[key])}" for key in sorted(value))
+        return f"map[{inner}]"
+    if isinstance(value, list):
+        return f"[{' '.join(map(plain, value))}]"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

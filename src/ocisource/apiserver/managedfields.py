@@ -176,12 +176,12 @@ def apply(
     """The object after a server-side apply of ``patch``; ``live`` is None when there is none.
 
     Raises ConflictError when others own what would change and ``is_forced`` is not set, and
-    InvalidInputError for fields or types the schema does not know. When nothing changes, neither
-    do the entries.
+    APIStatusError with code 500, as the real server does, for fields or types the schema does not
+    know. When nothing changes, neither do the entries.
     """
     kind = _typed(structural)
     config = _bare(patch)
-    typedvalues.check(config, kind)
+    _check(config, kind)
     base = live if live is not None else template or {}
     before = _bare(base)
     owned = _Owned.of(live)
@@ -203,6 +203,17 @@ def apply(
         return dict(live)
     owned.times[applier] = timestamps.format_seconds(now)
     return _with_entries(_with_metadata(merged, base), owned)
+
+
+def _check(config: Object, kind: schema.Node) -> None:
+    try:
+        typedvalues.check(config, kind)
+    except errors.InvalidInputError as error:
+        metadata, version = config["metadata"], config.get("apiVersion", "")
+        name = "/".join(str(metadata[part]) for part in ("namespace", "name") if metadata.get(part))
+        where = f"{name}; {version}, Kind={config.get('kind', '')}"
+        text = f"failed to create typed patch object ({where}): {error}"
+        raise errors.APIStatusError(text, code=500) from error
 
 
 def _typed(structural: schema.Structural | None) -> schema.Node:
@@ -284,7 +295,7 @@ def _fold_oldest(owned: _Owned) -> None:
 def _own_all(owned: _Owned, live: Object, kind: schema.Node, *, api_version: str) -> None:
     """What stands there without an owner belongs to those who wrote before the first apply."""
     everything = Manager(BEFORE_FIRST_APPLY, UPDATE, api_version)
-    _set(owned, everything, _without_ignored(typedvalues.fields_of(live, kind)))
+    _set(owned, everything, _visible(typedvalues.compare({}, live, kind)).added)
 
 
 def _pruned(merged: Object, last: fieldsets.FieldSet, owned: _Owned, kind: schema.Node) -> Object:

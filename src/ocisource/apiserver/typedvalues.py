@@ -216,14 +216,10 @@ def merge(live: Any, config: Any, kind: Type) -> Any:
         element: merge(item, wanted[element], kind.items) if element in wanted else item
         for element, item in _items(live, kind).items()
     }
-    return (
-        list({**wanted, **items}.values())
-        if not items
-        else list({**items, **_new(wanted, items)}.values())
-    )
+    return list((wanted | items if not items else items | _missing(wanted, items)).values())
 
 
-def _new(wanted: dict[str, Any], items: dict[str, Any]) -> dict[str, Any]:
+def _missing(wanted: Mapping[str, Any], items: Mapping[str, Any]) -> dict[str, Any]:
     return {element: item for element, item in wanted.items() if element not in items}
 
 
@@ -287,8 +283,7 @@ def _problems(value: Any, kind: Type, path: str) -> Iterator[str]:
         return
     wanted = kind.type
     if wanted and not _fits(value, wanted):
-        shown = gotext.syntax(value)
-        yield f"{path}: expected {_WRONG[wanted]}, got &value.valueUnstructured{{Value:{shown}}}"
+        yield f"{path}: expected {_WRONG[wanted]}, got {_as_go(value, wanted)}"
     elif isinstance(value, Mapping):
         for name, item in value.items():
             here = f"{path}.{name}"
@@ -297,10 +292,41 @@ def _problems(value: Any, kind: Type, path: str) -> Iterator[str]:
             elif kind.properties and not kind.is_preserving and not kind.is_embedded:
                 yield f"{here}: field not declared in schema"
     elif isinstance(value, list):
-        for at, item in enumerate(value):
-            element = _element(item, kind) if _list_type(kind) != "atomic" else None
-            shown = next(fieldsets.paths({element: {}})) if element else f"[{at}]"
-            yield from _problems(item, kind.items, f"{path}{shown}")
+        yield from _list_problems(value, kind, path)
+
+
+def _as_go(value: Any, wanted: str) -> str:
+    if wanted in ("object", "array"):
+        return f"&{{{gotext.plain(value)}}}"
+    return f"&value.valueUnstructured{{Value:{gotext.syntax(value)}}}"
+
+
+def _list_problems(value: list[Any], kind: schema.Node, path: str) -> Iterator[str]:
+    seen: set[str] = set()
+    for at, item in enumerate(value):
+        if _list_type(kind) == "atomic":
+            yield from _problems(item, kind.items, f"{path}[{at}]")
+            continue
+        element = _element(item, kind)
+        if element is None:
+            yield f"{path}: element {at}: {_unkeyed(item, kind)}"
+            continue
+        shown = next(fieldsets.paths({element: {}}))
+        if element in seen:
+            yield f"{path}: duplicate entries for key {shown}"
+        seen.add(element)
+        yield from _problems(item, kind.items, f"{path}{shown}")
+
+
+def _unkeyed(item: Any, kind: schema.Node) -> str:
+    """Why an item of a list of type map has no identity."""
+    if not isinstance(item, Mapping):
+        return "associative list without keys has an element that's a map type"
+    missing = next((name for name in _list_keys(kind) if item.get(name) is None), "")
+    return (
+        "associative list with keys has an element that omits key field "
+        f"{gotext.quote(missing)} (and doesn't have default value)"
+    )
 
 
 def _fits(value: Any, wanted: str) -> bool:
