@@ -64,6 +64,7 @@ from tests.parts import fuzz
         ("64:ff9b::808:808", Kind.PUBLIC),
         ("2002:7f00:1::", Kind.LOOPBACK),
         ("2002:0a00:1::", Kind.PRIVATE),
+        ("2001:0:4136:e378:8000:63bf:5601:5601", Kind.METADATA),  # Teredo, the address inverted
     ],
 )
 def test_hosts_have_kinds(host: str, expected: Kind) -> None:

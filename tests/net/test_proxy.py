@@ -185,6 +185,7 @@ def test_the_environment_names_proxies(
         ("fd00::1", "[fd00::1]", True),
         ("[fd00::1]:443", "[fd00::1]", True),
         ("not/a/network,a:b:c,x:port", "ghcr.io", False),
+        ("not/a/network", "8.8.8.8", False),
     ],
 )
 def test_no_proxy_takes_hosts_out(no_proxy: str, host: str, *, is_direct: bool) -> None:

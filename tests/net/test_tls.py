@@ -349,6 +349,27 @@ def test_other_blocks_around_the_wanted_ones_are_passed_over(
     identity(tls_crt=noise + chain, tls_key=noise + pair.key_pem, ca_crt=bundle)
 
 
+@pytest.mark.parametrize(
+    "noise",
+    [
+        b"-----BEGIN ",
+        b"-----END ",
+        b"-----BEGIN CERTIFICATE-----\n",
+        b"-----END CERTIFICATE-----\n",
+        b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END KEY-----\n",
+        b"-----BEGIN -----END ",
+    ],
+)
+def test_attack_a_secret_full_of_headers_costs_no_more_than_its_length(
+    authority: certificates.Authority, noise: bytes
+) -> None:
+    """A megabyte of unfinished blocks hides no good one after them, and ends at once."""
+    flood = noise * (1024 * 1024 // len(noise))
+    with pytest.raises(errors.CredentialError, match="failed to parse CA certificate"):
+        identity(ca_crt=flood)
+    identity(ca_crt=flood + b"\n" + authority.certificate_pem)
+
+
 def test_no_repr_shows_a_key(pair: certificates.Pair) -> None:
     """Neither key nor certificate is printed."""
     found = identity(tls_crt=pair.certificate_pem, tls_key=pair.key_pem)

@@ -214,7 +214,8 @@ def test_no_repr_shows_a_credential() -> None:
 
 def test_fingerprints_tell_credentials_apart() -> None:
     """Equal for equal ones, different if any part moves, empty for anonymous."""
-    assert credentials.Credential().fingerprint == ""
+    assert credentials.Credential().fingerprint == credentials.Credential().basic == ""
+    assert repr(credentials.Credential()) == "Credential(anonymous)"
     assert (
         credentials.Credential("a", "b").fingerprint == credentials.Credential("a", "b").fingerprint
     )

@@ -198,6 +198,10 @@ def test_an_unreadable_file_is_an_error(tmp_path: pathlib.Path) -> None:
     path.write_bytes(b" " * (4 * 1024 * 1024 + 1))
     with pytest.raises(errors.CredentialError, match="bigger than 4194304 bytes"):
         docker_config.DockerConfig.load(environ={}, home=tmp_path)
+    folder = tmp_path / "elsewhere"
+    (folder / "config.json").mkdir(parents=True)
+    with pytest.raises(errors.CredentialError, match="Is a directory"):
+        docker_config.DockerConfig.load(environ={"DOCKER_CONFIG": str(folder)}, home=tmp_path)
 
 
 def test_its_repr_shows_nothing_and_its_fingerprint_follows_the_content() -> None:

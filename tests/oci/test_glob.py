@@ -47,6 +47,8 @@ from tests.parts import fuzz
         ("[^bc", "a", False),
         ("a[", "ab", False),
         ("\\", "a", False),
+        ("[a\\", "a", False),
+        ("[a-\\", "a", False),
         ("*x", "xxx", True),
         ("", "", True),
         ("", "a", False),

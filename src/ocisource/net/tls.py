@@ -23,6 +23,7 @@ CERTIFICATE_KEY, PRIVATE_KEY_KEY, CA_KEY = "tls.crt", "tls.key", "ca.crt"
 LEGACY_KEYS = {CERTIFICATE_KEY: "certFile", PRIVATE_KEY_KEY: "keyFile", CA_KEY: "caFile"}
 
 _BEGIN = b"-----BEGIN "
+_END = b"-----END "
 _DASHES = b"-----"
 _CERTIFICATE_TYPE = "CERTIFICATE"
 _PRIVATE_KEY_SUFFIX = "PRIVATE KEY"
@@ -194,18 +195,15 @@ def _pick(pem: bytes, what: str) -> bytes:
 def _blocks(pem: bytes) -> Iterator[tuple[str, bytes]]:
     """Type and text of each PEM block (RFC 7468); text around them is passed over."""
     position = 0
-    while (start := pem.find(_BEGIN, position)) >= 0:
-        label_end = pem.find(_DASHES, start + len(_BEGIN))
-        if label_end < 0:
-            return
+    # From the footers, so that a Secret full of headers costs no more than its length.
+    while (footer := pem.find(_END, position)) >= 0:
+        start = pem.rfind(_BEGIN, position, footer)
+        label_end = pem.find(_DASHES, start + len(_BEGIN), footer)
         label = pem[start + len(_BEGIN) : label_end]
-        footer = b"-----END " + label + _DASHES
-        end = pem.find(footer, label_end)
-        if end < 0 or b"\n" in label:
-            position = start + len(_BEGIN)
-            continue
-        position = end + len(footer)
-        yield label.decode("ascii", errors="replace"), pem[start:position] + b"\n"
+        position = footer + len(_END)
+        if start >= 0 and label_end >= 0 and pem.startswith(label + _DASHES, position):
+            position += len(label) + len(_DASHES)
+            yield label.decode("ascii", errors="replace"), pem[start:position] + b"\n"
 
 
 @contextlib.contextmanager
