@@ -14,7 +14,6 @@ Rules:
 
 import asyncio
 import base64
-import contextlib
 import dataclasses
 import ssl
 import string
@@ -31,13 +30,12 @@ from python_socks.async_ import asyncio as socks
 from ocisource import errors
 from ocisource.net import proxy as proxies
 from ocisource.net.tls import TLSIdentity
-from ocisource.oci import failures, guard, limits
+from ocisource.oci import failures, guard, limits, places
 
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest
 
 _SOCKS = "socks5"
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +111,7 @@ class Connections:
         with failures.translated(method, url):
             target = yarl.URL(_quoted(url), encoded=True)
             host = target.host
-        if target.scheme not in _DEFAULT_PORTS or not host:
+        if target.scheme not in places.DEFAULT_PORTS or not host:
             raise errors.ForbiddenAddressError(f"{method}: only http and https URLs are followed")
         self.guard.check_host(host, role=role)
         proxy = self._proxy_for(target)
@@ -252,15 +250,6 @@ class SocksConnector(aiohttp.BaseConnector):
             except (*failures.SOCKS_ERRORS, OSError) as error:
                 last = error
         raise last or OSError("the proxy's name has no address")
-
-
-def origin_of(url: str) -> tuple[str, str, int]:
-    """Scheme, bare host and port of a URL, to compare; raises TransportError."""
-    with contextlib.suppress(ValueError):
-        parts = urllib.parse.urlsplit(url)
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
-        return parts.scheme, (parts.hostname or "").lower(), port
-    raise errors.TransportError("a registry named a place by something that is no URL")
 
 
 def _quoted(url: str) -> str:

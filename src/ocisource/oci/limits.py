@@ -6,12 +6,13 @@ read from them is bounded here.
 
 import dataclasses
 
+import ocisource
 from ocisource.net import backoff
 
 KIBIBYTE = 1 << 10
 MEBIBYTE = 1 << 20
 
-USER_AGENT = "ocisource"
+USER_AGENT = f"ocisource/{ocisource.__version__}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,7 +92,7 @@ class Pools:
             key.way,
             credential,
             contexts=self._contexts,
-            gate=self._gates[gate_key],
+            host_gate=self._gates[gate_key],
             is_plain_http_allowed=key.is_plain_http_allowed,
             settings=self._settings,
             clock=self._clock,

@@ -18,7 +18,7 @@ import contextlib
 import dataclasses
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Hashable
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from ocisource import digest as digests
@@ -35,6 +35,7 @@ from ocisource.oci import (
     pools,
     reference,
     taglists,
+    upload,
 )
 from ocisource.oci.manifest import Descriptor
 
@@ -166,6 +167,50 @@ class RemoteRepository:
                 is_renewed = True
             else:
                 return
+
+    async def has_blob(self, descriptor: Descriptor) -> bool:
+        """Whether the registry holds a blob: one HEAD, with the right to push."""
+
+        async def work(pool: pools.Pool) -> bool:
+            return await upload.has_blob(
+                pool.transport, self._repository, descriptor, scope=self._scope(_PUSH)
+            )
+
+        return await self._renewing(work)
+
+    async def upload_blob(
+        self, descriptor: Descriptor, chunks: AsyncIterable[bytes] | bytes
+    ) -> None:
+        """Upload a blob; raises ContentError, and commits nothing, if it is not as described.
+
+        Bytes may be sent more than once; an iterable is read once, so that a credential that
+        expires meanwhile ends the upload.
+        """
+
+        async def work(pool: pools.Pool) -> None:
+            await upload.upload_blob(
+                pool.transport, self._repository, descriptor, chunks, scope=self._scope(_PUSH)
+            )
+
+        if isinstance(chunks, bytes):
+            await self._renewing(work)
+        else:
+            await work(await self._pool())
+
+    async def put_manifest(self, body: bytes, *, media_type: str, reference: str) -> Descriptor:
+        """Put a manifest under a tag or digest; returns its descriptor."""
+
+        async def work(pool: pools.Pool) -> Descriptor:
+            return await upload.put_manifest(
+                pool.transport,
+                self._repository,
+                body,
+                media_type=media_type,
+                identifier=reference,
+                scope=self._scope(_PUSH),
+            )
+
+        return await self._renewing(work)
 
     # ------------------------------------------------------------------ inside
 

@@ -24,12 +24,22 @@ from typing import TypeVar
 import aiohttp
 
 from ocisource import errors
-from ocisource.net import address, redact
-from ocisource.oci import answers, auth, connections, credentials, gate, guard, limits, schemes
+from ocisource.net import redact
+from ocisource.oci import (
+    answers,
+    auth,
+    connections,
+    credentials,
+    gate,
+    guard,
+    limits,
+    patience,
+    places,
+    schemes,
+)
 
 T = TypeVar("T")
 
-_RETRIED_STATUSES = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEPING_METHOD = frozenset({307, 308})
 _REFUSED = frozenset({400, 401, 403})
@@ -66,7 +76,7 @@ class Transport:
         credential: credentials.Credential | None,
         *,
         contexts: connections.Contexts,
-        gate: gate.Gate,
+        host_gate: gate.Gate,
         is_plain_http_allowed: bool,
         settings: limits.RegistrySettings,
         clock: Callable[[], float],
@@ -78,9 +88,7 @@ class Transport:
         self.settings = settings
         self._wire_host = _WIRE_HOSTS.get(way.host, way.host)
         self._is_insecure = way.is_insecure
-        self._gate = gate
-        self._rng = rng
-        self._sleep = sleep
+        self._patience = patience.Patience(host_gate, settings=settings, rng=rng, sleep=sleep)
         self._active = 0
         self._connections = connections.Connections(way, contexts=contexts, settings=settings)
         self._authorizer = auth.Authorizer(
@@ -144,14 +152,14 @@ class Transport:
 
     async def pause(self, retry: int) -> None:
         """Wait as before retry number ``retry`` of a request."""
-        await self._sleep(self.settings.retries.delay(retry, rng=self._rng))
+        await self._patience.pause(retry)
 
     def refusal(
         self, answer: answers.Answer, *, retry_after: float | None = None
     ) -> errors.RegistryError:
         """The error that an answer is, with advice where a credential is the matter."""
         is_about_us = answer.status in {http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN}
-        is_home = connections.origin_of(answer.url)[1] == self._home_name
+        is_home = places.origin_of(answer.url)[1] == self._home_name
         hint = self._authorizer.refusal_hint if is_about_us and is_home else ""
         return answers.refusal(answer, retry_after=retry_after, hint=hint)
 
@@ -163,56 +171,35 @@ class Transport:
 
     @property
     def _home_name(self) -> str:
-        return connections.origin_of(f"https://{self._wire_host}")[1]
-
-    # ------------------------------------------------------------------ retries
+        return places.origin_of(f"https://{self._wire_host}")[1]
 
     async def _retried(
         self, request: Request, consume: Callable[[aiohttp.ClientResponse], Awaitable[T]]
     ) -> T:
-        attempts = request.attempts or self.settings.retries.attempts
-        retry = 0
-        while True:
-            await self._gate.enter()
-            is_last = retry + 1 >= attempts
-            try:
-                reply = await self._authorized(request)
-                asked = self._heed(reply)
-                if reply.response.status not in _RETRIED_STATUSES:
-                    return await consume(reply.response)
-                answer = await answers.read_head(reply.response, bound=self.settings.error_size)
-            except errors.ConnectionLostError:
-                if is_last or request.method not in _IDEMPOTENT:
-                    raise
-                asked = None
-            else:
-                self._refuse_or_go_on(answer, asked=asked, is_last=is_last)
-            if asked is None:  # else the gate waits
-                await self.pause(retry)
-            retry += 1
+        async def attempt() -> T:
+            reply = await self._authorized(request)
+            response = reply.response
+            asked = None
+            if reply.is_home:
+                asked = self._patience.heed(response.status, response.headers)
+            if response.status not in patience.TEMPORARY_STATUSES:
+                return await consume(response)
+            answer = await answers.read_head(response, bound=self.settings.error_size)
+            raise patience.TemporaryAnswerError(answer, asked=asked)
 
-    def _heed(self, reply: _Reply) -> float | None:
-        if not reply.is_home:
-            return None
-        return self._gate.heed(reply.response.status, reply.response.headers)
-
-    def _refuse_or_go_on(
-        self, answer: answers.Answer, *, asked: float | None, is_last: bool
-    ) -> None:
-        """Raise unless a temporary status may be tried again after a short wait."""
-        if is_last or (asked is not None and asked > self.settings.short_wait):
-            raise self.refusal(answer, retry_after=asked)
-        if asked is None and answer.status == http.HTTPStatus.TOO_MANY_REQUESTS:
-            # Others that share the credential need not find out for themselves.
-            self._gate.hold(self.settings.short_wait)
-
-    # ------------------------------------------------------------------ authorization
+        return await self._patience.run(
+            attempt,
+            refusal=lambda answer, asked: self.refusal(answer, retry_after=asked),
+            is_repeatable=request.method in _IDEMPOTENT,
+            attempts=request.attempts,
+        )
 
     async def _authorized(self, request: Request) -> _Reply:
         base = await self._base()
         for last in (False,) * (_AUTHORIZED_TRIES - 1) + (True,):
             shown = await self._authorizer.grant(request.scope)
-            self._check_channel(base, shown)
+            if shown.header is not None and self._authorizer.has_credential:
+                places.check_clear(base, is_insecure=self._is_insecure)
             reply = await self._redirected(request, base, shown.header)
             if last or not await self._is_worth_another_try(reply, request, shown):
                 break
@@ -249,31 +236,15 @@ class Transport:
             shown=auth.Grant(),
         )
 
-    def _check_channel(self, base: str, shown: auth.Grant) -> None:
-        """Refuse to send a secret in the clear, unless the user said so or it stays here."""
-        if base.startswith("https:") or not self._authorizer.has_credential:
-            return
-        if shown.header is not None:
-            self._check_clear(self.host, address.split_port(self.host)[0])
-
-    def _check_clear(self, where: str, name: str) -> None:
-        if not self._is_insecure and address.kind_of_host(name) is not address.Kind.LOOPBACK:
-            raise errors.CredentialError(
-                f"refused to send a credential to {where} over plain HTTP; "
-                "set insecure to allow it, or give the registry TLS"
-            )
-
-    # ------------------------------------------------------------------ redirects
-
     async def _redirected(self, request: Request, base: str, header: str | None) -> _Reply:
         method, body, headers = request.method, request.body, dict(request.headers)
-        url = request.path if "://" in request.path else base + request.path
-        home = connections.origin_of(base)
+        url = places.redirect_target(base, request.path)
+        home = places.origin_of(base)
         hops = 0
         is_home = True
         while True:
             # Whoever was sent away and comes back is a stranger.
-            is_home = is_home and connections.origin_of(url) == home
+            is_home = is_home and places.origin_of(url) == home
             shown = {**headers, "Authorization": header} if header and is_home else headers
             role = guard.Role.HOME if is_home else guard.Role.ELSEWHERE
             response = await self._send(method, url, role=role, headers=shown, data=body)
@@ -287,7 +258,7 @@ class Transport:
                     f"{method} {redact.url(base + request.path)}: "
                     f"stopped after {self.settings.redirects} redirects"
                 )
-            url = _target(url, location)
+            url = places.redirect_target(url, location)
             if response.status not in _KEEPING_METHOD and method not in {"GET", "HEAD"}:
                 method, body = "GET", None
                 headers = {}
@@ -308,8 +279,6 @@ class Transport:
                 self._scheme.forget()
             raise
 
-    # ------------------------------------------------------------------ scheme
-
     async def _base(self) -> str:
         return f"{await self._scheme.get()}://{self._wire_host}"
 
@@ -324,75 +293,33 @@ class Transport:
         self._authorizer.learn(answer.status, wanted, scope="", shown=auth.Grant())
         return answer.status
 
-    # ------------------------------------------------------------------ tokens
-
     async def _ask_token_service(
         self, method: str, url: str, *, headers: Mapping[str, str], form: Mapping[str, str] | None
     ) -> answers.Answer:
+        """One request to a realm; never redirected, because the credential is on board."""
         base = await self._base()
-        is_secret = bool(headers) or form is not None
-        role = self._check_realm(url, base=base, is_secret=is_secret)
+        places.check_realm(url, registry=base)
+        if headers or form is not None:
+            places.check_clear(url, is_insecure=self._is_insecure)
+        is_home = places.origin_of(url) == places.origin_of(base)
+        role = guard.Role.HOME if is_home else guard.Role.REALM
         body = None
         if form is not None:
             body = urllib.parse.urlencode(form).encode()
             headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
-        retry = 0
-        while True:
-            await self._gate.enter()
-            is_last = retry + 1 >= self.settings.retries.attempts
-            asked: float | None = None
-            try:
-                response = await self._connections.send(
-                    method, url, role=role, headers=headers, data=body
-                )
-                asked = self._gate.heed(response.status, response.headers)
-                answer = await answers.read(
-                    response, bound=self.settings.token_size, what="the token service's answer"
-                )
-            except errors.ConnectionLostError:
-                if is_last:
-                    raise
-            else:
-                if answer.status not in _RETRIED_STATUSES:
-                    return answer
-                self._refuse_or_go_on(answer, asked=asked, is_last=is_last)
-            if asked is None:
-                await self.pause(retry)
-            retry += 1
 
-    def _check_realm(self, url: str, *, base: str, is_secret: bool) -> guard.Role:
-        scheme, name, port = connections.origin_of(url)
-        if (scheme, name, port) == connections.origin_of(base):
-            return guard.Role.HOME
-        where = redact.url(url.partition("?")[0])
-        if urllib.parse.urlsplit(url).username is not None or not name:
-            raise errors.ForbiddenAddressError(f"{self.host} names an unusable realm: {where}")
-        if scheme != "https" and not (scheme == "http" and base.startswith("http:")):
-            raise errors.ForbiddenAddressError(
-                f"{self.host} names a realm that is not https: {where}"
+        async def attempt() -> answers.Answer:
+            response = await self._connections.send(
+                method, url, role=role, headers=headers, data=body
             )
-        if scheme == "http" and is_secret:
-            self._check_clear(name, name)
-        return guard.Role.REALM
+            asked = self._patience.heed(response.status, response.headers)
+            answer = await answers.read(
+                response, bound=self.settings.token_size, what="the token service's answer"
+            )
+            if answer.status in patience.TEMPORARY_STATUSES:
+                raise patience.TemporaryAnswerError(answer, asked=asked)
+            return answer
 
-
-def _target(url: str, location: str) -> str:
-    """Absolute target of a redirect; raises ForbiddenAddressError from https to http."""
-    try:
-        target = urllib.parse.urljoin(url, location)
-        parts = urllib.parse.urlsplit(target)
-    except ValueError:
-        raise errors.TransportError(
-            f"{redact.url(url)} redirects to something that is no URL: {redact.foreign(location)}"
-        ) from None
-    if parts.scheme not in {"http", "https"} or (
-        parts.scheme == "http" and url.startswith("https:")
-    ):
-        raise errors.ForbiddenAddressError(
-            f"refused to follow a redirect from {redact.url(url)} to {redact.url(target)}"
+        return await self._patience.run(
+            attempt, refusal=lambda answer, asked: answers.refusal(answer, retry_after=asked)
         )
-    if parts.username is not None or parts.password is not None:
-        raise errors.ForbiddenAddressError(
-            f"refused to follow a redirect from {redact.url(url)}: its target holds a user"
-        )
-    return urllib.parse.urlunsplit(parts._replace(fragment=""))
