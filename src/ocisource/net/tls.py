@@ -37,27 +37,19 @@ class TLSIdentity:
     certificate_pem: bytes | None = None
     key_pem: bytes | None = None
 
-    def context(self, *, is_verified: bool = True, has_system_roots: bool = True) -> ssl.SSLContext:
+    def context(self, *, is_verified: bool = True) -> ssl.SSLContext:
         """A client context; raises CredentialError.
 
         ``is_verified`` False takes any server certificate (``insecure`` without certSecretRef).
-        ``has_system_roots`` False trusts the CA alone, as a Kubernetes client does.
         Reads the system's roots, which takes milliseconds: keep the result.
         """
-        context = (
-            ssl.create_default_context()
-            if has_system_roots
-            else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        )
+        context = ssl.create_default_context()
         # As Go does: a CA of the user's is an anchor even if it is an intermediate or the server's
         # own certificate, and home-made CAs without key identifiers are taken.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.hostname_checks_common_name = False
-        if self.ca_pem is not None:
-            context.load_verify_locations(cadata=_authorities(self.ca_pem))
-        if self.certificate_pem is not None and self.key_pem is not None:
-            _load_pair(context, self.certificate_pem, self.key_pem)
+        self._load_into(context)
         if not is_verified:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -65,8 +57,15 @@ class TLSIdentity:
 
     def validated(self) -> Self:
         """This identity, after making sure that context() will take it; raises CredentialError."""
-        self.context()
+        # Without the system's roots: Secrets are read at every run, and those take long to read.
+        self._load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         return self
+
+    def _load_into(self, context: ssl.SSLContext) -> None:
+        if self.ca_pem is not None:
+            context.load_verify_locations(cadata=_authorities(self.ca_pem))
+        if self.certificate_pem is not None and self.key_pem is not None:
+            _load_pair(context, self.certificate_pem, self.key_pem)
 
     def __repr__(self) -> str:
         return (
