@@ -37,13 +37,17 @@ class TLSIdentity:
     certificate_pem: bytes | None = None
     key_pem: bytes | None = None
 
-    def context(self, *, is_verified: bool = True) -> ssl.SSLContext:
+    def context(self, *, is_verified: bool = True, has_system_roots: bool = True) -> ssl.SSLContext:
         """A client context; raises CredentialError.
 
         ``is_verified`` False takes any server certificate (``insecure`` without certSecretRef).
-        Reads the system's roots, which takes milliseconds: keep the result.
+        ``has_system_roots`` False trusts the CA alone, as a kubeconfig means it. Reading the
+        system's roots takes milliseconds: keep the result.
         """
-        context = ssl.create_default_context()
+        if has_system_roots:
+            context = ssl.create_default_context()
+        else:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         # As Go does: a CA of the user's is an anchor even if it is an intermediate or the server's
         # own certificate, and home-made CAs without key identifiers are taken.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
