@@ -54,7 +54,7 @@ def test_the_folder_is_applied_and_does_not_drift(installed: kubectl.Kubectl) ->
 def test_rendered_objects_are_applied_and_do_not_drift(
     control_plane: kubernetes.ControlPlane, admin: kubectl.Kubectl, tmp_path: pathlib.Path
 ) -> None:
-    """Server-side apply of everything there is to choose, then diff: nothing."""
+    """Server-side apply of everything there is to choose, then diff: nothing, until it differs."""
     control_plane.create_crd(_POD_MONITOR_CRD)
     options = render.Options(
         namespace="rendered",
@@ -74,6 +74,10 @@ def test_rendered_objects_are_applied_and_do_not_drift(
     admin.run("apply", *words)
     different = admin.run("diff", *words, is_checked=False)
     assert (different.code, different.stdout) == (0, "")
+    path.write_text(path.read_text().replace("--log-level=info", "--log-level=debug"))
+    different = admin.run("diff", *words, is_checked=False)
+    assert different.code == 1
+    assert "+        - --log-level=debug" in different.stdout
 
 
 def test_the_monitoring_folder_is_applied(
