@@ -91,10 +91,10 @@ async def _from(
                         return
             except (errors.ConnectionLostError, errors.DeadlineError) as error:
                 cut = error
-        resumes += 1
         has_moved = verifier.size > start
-        if cut is None and not has_moved:
-            return  # it ends here; finish() says what is missing
+        if verifier.size >= verifier.expected_size or (cut is None and not has_moved):
+            return  # it ends here; finish() says what is wrong
+        resumes += 1
         if resumes > connection.settings.resumes:
             raise cut or errors.TransportError(
                 f"GET {redact.url(request.path)}: the blob came in more than {resumes} pieces"

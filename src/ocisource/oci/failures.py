@@ -43,7 +43,8 @@ _TABLE: tuple[
     ((aiohttp.ClientConnectorDNSError, socket.gaierror), "lookup: {cause}", errors.TransportError),
     (aiohttp.ClientConnectorError, "dial: {cause}", errors.TransportError),
     (aiohttp.InvalidURL, "invalid URL: {cause}", errors.TransportError),
-    (aiohttp.ClientResponseError, "malformed HTTP response: {cause}", errors.TransportError),
+    # Also what a kept connection brings when an earlier answer was longer than it said.
+    (aiohttp.ClientResponseError, "malformed HTTP response: {cause}", errors.ConnectionLostError),
     (BaseException, "the connection broke: {cause}", errors.ConnectionLostError),
 )
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})

@@ -159,7 +159,9 @@ class Transport:
     ) -> errors.RegistryError:
         """The error that an answer is, with advice where a credential is the matter."""
         is_about_us = answer.status in {http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN}
-        is_home = places.origin_of(answer.url)[1] == self._home_name
+        scheme = answer.url.partition(":")[0]
+        home = places.origin_of(f"{scheme}://{self._wire_host}")
+        is_home = places.origin_of(answer.url) == home
         hint = self._authorizer.refusal_hint if is_about_us and is_home else ""
         return answers.refusal(answer, retry_after=retry_after, hint=hint)
 
@@ -168,10 +170,6 @@ class Transport:
         await self._scheme.close()
         await self._authorizer.close()
         await self._connections.close()
-
-    @property
-    def _home_name(self) -> str:
-        return places.origin_of(f"https://{self._wire_host}")[1]
 
     async def _retried(
         self, request: Request, consume: Callable[[aiohttp.ClientResponse], Awaitable[T]]
