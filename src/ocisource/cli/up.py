@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import dataclasses
-import os
 import pathlib
 import signal
-import socket
 import sys
 import typing
 from collections.abc import AsyncIterator
@@ -14,9 +12,9 @@ from collections.abc import AsyncIterator
 import click
 import rich.console
 
-from ocisource import errors, logs, settings
+from ocisource import logs, settings
 from ocisource.api import conditions, ocirepository
-from ocisource.cli import declare, flags, live
+from ocisource.cli import declare, flags, live, places
 from ocisource.controller import informer
 
 if typing.TYPE_CHECKING:
@@ -27,7 +25,7 @@ DEFAULTS = {
     "metrics_addr": "127.0.0.1:7080",
     "health_addr": "127.0.0.1:7440",
 }
-API_ADDRESS = "127.0.0.1:7443"
+ARTIFACTS = "artifacts"  # folder of the store in the data folder
 ONCE_TIMEOUT = 60.0  # seconds
 _POLL = 0.1  # seconds between two looks at the objects with --once
 
@@ -48,12 +46,6 @@ class Plan:
     settings: settings.Settings
 
 
-def default_data_dir() -> pathlib.Path:
-    """``$XDG_STATE_HOME/ocisource``, or ``~/.local/state/ocisource``."""
-    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return pathlib.Path(base).expanduser() / "ocisource"
-
-
 @click.command()
 @click.option(
     "-f",
@@ -72,7 +64,7 @@ def default_data_dir() -> pathlib.Path:
 @click.option(
     "--api-addr",
     type=flags.Address(),
-    default=API_ADDRESS,
+    default=places.API_ADDRESS,
     show_default=True,
     help="Address of the Kubernetes API; port 0 picks a free one.",
 )
@@ -106,16 +98,14 @@ def up(ctx: click.Context, /, **values: typing.Any) -> None:
       ocisource up -f podinfo.yaml
       ocisource up -f sources/ --once --timeout 2m
     """  # noqa: D301 - the backspace tells click to keep the lines
-    data_dir = (values["data_dir"] or default_data_dir()).absolute()
+    data_dir = values["data_dir"] or places.default_data_dir()
 
     def address(name: str) -> tuple[str, int]:
-        host, port = flags.split_address(values[name])
-        is_default = ctx.get_parameter_source(name) is click.core.ParameterSource.DEFAULT
-        return (host, _free_or_any(host, port)) if is_default else (host, port)
+        return places.listener(ctx, name, values[name])
 
     plan = Plan(
         files=declare.read(values["filenames"]),
-        data_dir=data_dir,
+        data_dir=data_dir.absolute(),
         api_address=address("api_addr"),
         storage_address=address("storage_addr"),
         metrics_address=address("metrics_addr"),
@@ -124,22 +114,11 @@ def up(ctx: click.Context, /, **values: typing.Any) -> None:
         timeout=values["timeout"],
         is_demo=values["demo"],
         settings=dataclasses.replace(
-            flags.read(values), storage_path=data_dir / "artifacts", storage_addr=""
+            flags.read(values), storage_path=data_dir.absolute() / ARTIFACTS, storage_addr=""
         ),
     )
     has_level = ctx.get_parameter_source("log_level") is not click.core.ParameterSource.DEFAULT
     ctx.exit(asyncio.run(_run(plan, is_logging_to_stderr=has_level)))
-
-
-def _free_or_any(host: str, port: int) -> int:
-    """The usual port, or 0 (any free one) if something else listens there already."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return 0
-    return port
 
 
 async def _run(plan: Plan, *, is_logging_to_stderr: bool) -> int:
@@ -147,12 +126,13 @@ async def _run(plan: Plan, *, is_logging_to_stderr: bool) -> int:
     # Imported here: they are most of the start-up time, and wrong usage should not wait for them.
     from ocisource.cli import machine  # noqa: PLC0415
 
-    _make_private(plan.data_dir)
+    places.private(plan.data_dir)
+    places.private(plan.settings.storage_path)
     logs.setup(
         level=plan.settings.log_level,
         encoding="console" if sys.stderr.isatty() else plan.settings.log_encoding,
         stream=sys.stderr if is_logging_to_stderr else None,
-        folder=plan.data_dir / "logs",
+        folder=plan.data_dir / places.LOGS,
     )
     interrupted = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -169,7 +149,7 @@ async def _run(plan: Plan, *, is_logging_to_stderr: bool) -> int:
         is_demo=plan.is_demo,
     ) as here:
         for label, place in here.places():
-            console.print(f"{label:<11}{place}", markup=False)
+            click.echo(f"{label:<11}{place}")
         await declare.apply(here.api, plan.files)
         wanted = _wanted(plan, here)
         async with _shown(console, here, is_static=plan.is_once):
@@ -179,24 +159,9 @@ async def _run(plan: Plan, *, is_logging_to_stderr: bool) -> int:
             return await _settled(here, wanted, plan.timeout, interrupted)
 
 
-def _make_private(data_dir: pathlib.Path) -> None:
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data_dir.chmod(0o700)
-        (data_dir / "artifacts").mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise errors.UsageError(
-            f"--data-dir {data_dir}: {error.strerror}; choose a folder you may write to"
-        ) from error
-
-
 def _wanted(plan: Plan, here: "machine.Machine") -> frozenset[tuple[str, str]]:
     """The objects that --once waits for besides those that are known already."""
-    names = {
-        (each.namespace, each.name)
-        for each in plan.files
-        if each.kind == ocirepository.KIND
-    }
+    names = {(each.namespace, each.name) for each in plan.files if each.kind == ocirepository.KIND}
     if here.demo is not None:
         names.add(here.demo)
     return frozenset(names)
@@ -211,7 +176,7 @@ async def _shown(
         with live.LiveTable(console, lambda: here.objects):
             yield
         return
-    lines = live.Lines(lambda line: click.echo(line))
+    lines = live.Lines(click.echo)
     here.objects.add_handler(
         informer.Handler(
             on_add=lambda obj, _: lines.show(obj),
@@ -225,12 +190,12 @@ async def _shown(
 async def _settled(
     here: "machine.Machine",
     wanted: frozenset[tuple[str, str]],
-    timeout: float,
+    seconds: float,
     interrupted: asyncio.Event,
 ) -> int:
     """0 once all objects are Ready; 1 when one is Stalled, or not Ready in time."""
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(seconds):
             while not interrupted.is_set():
                 await here.objects.wait_synced()
                 known = {(o.metadata.namespace, o.metadata.name): o for o in here.objects}

@@ -1,0 +1,50 @@
+"""Where a machine without a cluster keeps and serves things: folders and addresses."""
+
+import os
+import pathlib
+import socket
+
+import click
+
+from ocisource import errors
+from ocisource.cli import flags
+
+API_ADDRESS = "127.0.0.1:7443"
+KUBECONFIG = "kubeconfig"
+LOGS = "logs"
+
+
+def default_data_dir() -> pathlib.Path:
+    """``$XDG_STATE_HOME/ocisource``, or ``~/.local/state/ocisource``."""
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return pathlib.Path(base).expanduser() / "ocisource"
+
+
+def private(folder: pathlib.Path) -> pathlib.Path:
+    """Make a folder that only its owner may look into; raises UsageError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise errors.UsageError(
+            f"--data-dir {folder}: {error.strerror}; choose a folder you may write to"
+        ) from error
+    return folder.absolute()
+
+
+def listener(ctx: click.Context, name: str, value: str) -> tuple[str, int]:
+    """Host and port of an address option.
+
+    An address that was given is taken as it is. A default one gives way to any free port when
+    something else listens there already, so that a second try on the same machine just works.
+    """
+    host, port = flags.split_address(value)
+    if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+        return host, port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return host, 0
+    return host, port
