@@ -153,7 +153,9 @@ class _Reader:
         context = self._entry("contexts", name, default=not wanted).value if name else {}
         cluster_name = overrides.cluster or str(context.get("cluster") or "")
         user_name = overrides.user or str(context.get("user") or "")
-        cluster = self._entry("clusters", cluster_name, default=bool(overrides.server))
+        cluster = self._entry(
+            "clusters", cluster_name, default=bool(overrides.server) or not cluster_name
+        )
         user = self._entry("users", user_name, default=not user_name)
         server = overrides.server or str(cluster.value.get("server") or "")
         if not server:

@@ -5,6 +5,7 @@ them); requests on the old pool are let finish.
 """
 
 import asyncio
+import base64
 import contextlib
 import dataclasses
 import os
@@ -106,7 +107,7 @@ class Transport:
                     timeout=limits,
                     server_hostname=self._cluster.tls_server_name or None,
                     proxy=self._proxy.address if self._proxy else None,
-                    proxy_auth=self._proxy_auth(),
+                    proxy_headers=self._proxy_headers(),
                 ) as response:
                     code = str(response.status)
                     self._count(call.method, code)
@@ -137,6 +138,8 @@ class Transport:
             headers.append(("Content-Type", call.content_type))
         if authorization := login.authorization:
             headers.append(("Authorization", authorization))
+        if self._base.scheme == "http":  # a tunnel's own headers are sent by the connector
+            headers += self._proxy_headers().items()
         acting = self._cluster.impersonation
         if acting.user:
             headers.append(("Impersonate-User", acting.user))
@@ -145,10 +148,11 @@ class Transport:
                 headers.append(("Impersonate-Uid", acting.uid))
         return headers
 
-    def _proxy_auth(self) -> aiohttp.BasicAuth | None:
+    def _proxy_headers(self) -> dict[str, str]:
         if self._proxy is None or not self._proxy.username:
-            return None
-        return aiohttp.BasicAuth(self._proxy.username, self._proxy.password)
+            return {}
+        pair = f"{self._proxy.username}:{self._proxy.password}".encode()
+        return {"Proxy-Authorization": f"Basic {base64.b64encode(pair).decode()}"}
 
     def _renewed(self, login: logins.Login) -> _Pool:
         authority = self._cluster.certificate_authority.read()
