@@ -151,7 +151,7 @@ def _check_yaml(data: bytes) -> None:
     total = 0
     for event in yaml.parse(data, Loader=yaml.CSafeLoader):
         if isinstance(event, yaml.AliasEvent):
-            total += sizes.get(event.anchor, 0)
+            total += sizes.get(event.anchor or "", 0)
         elif isinstance(event, yaml.ScalarEvent):
             total += 1
             if event.anchor:

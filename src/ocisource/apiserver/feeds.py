@@ -33,6 +33,11 @@ class Feed:
             self._waiting.append(change)
         self._wake.set()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the watcher has been told everything."""
+        return not self._waiting
+
     def close(self) -> None:
         """Wake the watcher for the last time."""
         self.is_closed = True

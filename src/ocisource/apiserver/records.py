@@ -90,6 +90,11 @@ def encode(obj: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode({key: obj[key] for key in obj if key not in _TYPE_META})
 
 
+def encode_all(obj: Mapping[str, Any]) -> bytes:
+    """A whole object as JSON, ``apiVersion`` and ``kind`` with it."""
+    return msgspec.json.encode(obj)
+
+
 def labels_of(body: bytes) -> Mapping[str, str]:
     """The labels in a body; one shared empty mapping when there are none."""
     return _labels_decoder.decode(body).metadata.labels or _NO_LABELS

@@ -22,6 +22,8 @@ _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 _CORE_PARTS = 2
 _GROUP_PARTS = 3
 _INT64 = 2**63
+_ANY_LABELS = selectors.LabelSelector()
+_ANY_FIELDS = selectors.FieldSelector()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -109,8 +111,8 @@ class ListOptions:
     ``revision`` is None when the client wants the newest state.
     """
 
-    labels: selectors.LabelSelector = selectors.LabelSelector()
-    fields: selectors.FieldSelector = selectors.FieldSelector()
+    labels: selectors.LabelSelector = _ANY_LABELS
+    fields: selectors.FieldSelector = _ANY_FIELDS
     revision: int | None = None
     match: str = ""
     limit: int = 0

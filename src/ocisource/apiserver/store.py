@@ -49,6 +49,7 @@ class Store:
         self._reading = reading
         self._reader = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="apiserver-read")
         self._writer: writer.Writer
+        self._listeners: list[Callable[[records.Change], None]] = []
         self._past: collections.deque[tuple[float, int]] = collections.deque()
 
     @classmethod
@@ -194,6 +195,10 @@ class Store:
             raise
         return [_change(row, body) for row, body in rows]
 
+    def listen(self, listener: Callable[[records.Change], None]) -> None:
+        """Call a function with every change, before its writer goes on; it must not fail."""
+        self._listeners.append(listener)
+
     def subscribe(self, feed: feeds.Feed) -> None:
         """Subscribe a feed to what happens from now on."""
         self._hub.subscribe(feed)
@@ -253,7 +258,10 @@ class Store:
         else:
             self._place(record)
         self.revision = row.revision
-        self._hub.publish(records.Change(records.EVENT_NAMES[row.event], record, before))
+        change = records.Change(records.EVENT_NAMES[row.event], record, before)
+        for listener in self._listeners:
+            listener(change)
+        self._hub.publish(change)
         return record
 
     def _place(self, record: records.Record) -> None:

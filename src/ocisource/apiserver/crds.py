@@ -1,0 +1,142 @@
+"""CustomResourceDefinitions at work: the resource that a definition makes, and its conditions.
+
+A definition serves from the moment it is stored, so its conditions are set in the same write.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ocisource.apiserver import resources, schema, table
+from ocisource.wire import timestamps
+
+NAME = resources.GroupResource("customresourcedefinitions.apiextensions.k8s.io")
+Object = dict[str, Any]
+
+
+def resource_of(crd: Mapping[str, Any]) -> resources.Resource | None:
+    """What a stored definition serves; None unless it is established."""
+    if not is_established(crd):
+        return None
+    spec = crd["spec"]
+    names = crd["status"]["acceptedNames"]
+    served = sorted(
+        (version for version in spec["versions"] if version.get("served")),
+        key=lambda version: resources.version_priority(version["name"]),
+    )
+    storage = next(version["name"] for version in spec["versions"] if version.get("storage"))
+    if not served:
+        return None
+    versions = tuple(_version(spec, version) for version in served)
+    return resources.Resource(
+        group=spec["group"],
+        plural=names["plural"],
+        singular=names.get("singular", ""),
+        kind=names["kind"],
+        list_kind=names.get("listKind", ""),
+        short_names=tuple(names.get("shortNames") or ()),
+        categories=tuple(names.get("categories") or ()),
+        is_namespaced=spec["scope"] == "Namespaced",
+        versions=versions,
+        storage_version=storage,
+        subresources=("status",) if any(version.has_status for version in versions) else (),
+        is_custom=True,
+        has_generation=True,
+    )
+
+
+def is_established(crd: Mapping[str, Any]) -> bool:
+    """Whether the definition's conditions say that it serves."""
+    conditions = (crd.get("status") or {}).get("conditions") or []
+    return any(
+        (each.get("type"), each.get("status")) == ("Established", "True") for each in conditions
+    )
+
+
+def establish(crd: Object, *, registry: resources.Registry, now: float) -> None:
+    """Accept the names of a definition and set its conditions, in place."""
+    spec, status = crd["spec"], crd["status"]
+    problem = _name_conflict(spec, registry)
+    if problem is None:
+        accepted = {key: value for key, value in spec["names"].items() if value}
+        status["acceptedNames"] = accepted
+        conditions = [
+            ("NamesAccepted", "True", "NoConflicts", "no conflicts found"),
+            (
+                "Established",
+                "True",
+                "InitialNamesAccepted",
+                "the initial names have been accepted",
+            ),
+        ]
+    else:
+        reason, message = problem
+        conditions = [("NamesAccepted", "False", reason, message)]
+        if not is_established(crd):
+            text = "not all names are accepted"
+            conditions.append(("Established", "False", "NotAccepted", text))
+    for each in conditions:
+        _set_condition(status, *each, now=now)
+
+
+def _version(spec: Mapping[str, Any], version: Mapping[str, Any]) -> resources.Version:
+    source = (version.get("schema") or {}).get("openAPIV3Schema")
+    name = version["name"]
+    warning = ""
+    if version.get("deprecated"):
+        group, kind = spec["group"], spec["names"]["kind"]
+        warning = version.get("deprecationWarning") or f"{group}/{name} {kind} is deprecated"
+    return resources.Version(
+        name=name,
+        columns=table.Columns.from_crd(version),
+        structural=schema.Structural(source) if source is not None else None,
+        openapi=source,
+        has_status="status" in (version.get("subresources") or {}),
+        warning=warning,
+        selectable=tuple(
+            field["jsonPath"].removeprefix(".") for field in version.get("selectableFields") or ()
+        ),
+    )
+
+
+def _name_conflict(spec: Mapping[str, Any], registry: resources.Registry) -> tuple[str, str] | None:
+    """Why the names cannot be had: reason and message of apiextensions' naming controller."""
+    names = spec["names"]
+    plural = names.get("plural", "")
+    words = {plural, names.get("singular", ""), *(names.get("shortNames") or ())} - {""}
+    kinds = {names.get("kind", ""), names.get("listKind", "")} - {""}
+    for other in registry:
+        if other.group != spec["group"] or other.plural == plural:
+            continue
+        taken = words & {other.plural, other.singular, *other.short_names}
+        if taken:
+            return _reason(min(taken), names), f'"{min(taken)}" is already in use'
+        taken = kinds & {other.kind, other.list_name}
+        if taken:
+            return "KindConflict", f'"{min(taken)}" is already in use'
+    return None
+
+
+def _reason(word: str, names: Mapping[str, Any]) -> str:
+    if word == names.get("plural"):
+        return "PluralConflict"
+    return "SingularConflict" if word == names.get("singular") else "ShortNamesConflict"
+
+
+def _set_condition(
+    status: Object, kind: str, value: str, reason: str, message: str, *, now: float
+) -> None:
+    conditions = status.setdefault("conditions", None) or []
+    held = next((each for each in conditions if each.get("type") == kind), None)
+    changed = timestamps.format_seconds(now)
+    if held is not None and held.get("status") == value:
+        changed = held.get("lastTransitionTime", changed)
+    new = {
+        "lastTransitionTime": changed,
+        "message": message,
+        "reason": reason,
+        "status": value,
+        "type": kind,
+    }
+    status["conditions"] = [new if each.get("type") == kind else each for each in conditions] + (
+        [] if held is not None else [new]
+    )

@@ -1,0 +1,266 @@
+"""From an HTTP request to its answer: who asks, what for, and every refusal as a Status.
+
+1. Health is told to anybody; everything else needs a token.
+2. Documents (discovery, version, OpenAPI) are found by their path.
+3. Resource paths are resolved in the registry, allowed or not, and handed to the verbs.
+"""
+
+import dataclasses
+import hashlib
+import logging
+import urllib.parse
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from ocisource import errors
+from ocisource.apiserver import (
+    access,
+    answers,
+    bodies,
+    discovery,
+    failures,
+    kinds,
+    negotiation,
+    requests,
+    resources,
+    subresources,
+    verbs,
+)
+
+_logger = logging.getLogger(__name__)
+
+HEALTH = frozenset({"healthz", "livez", "readyz"})
+_PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parts:
+    """What the endpoint hands requests to; ``is_ready`` answers ``/readyz``."""
+
+    registry: resources.Registry
+    authority: access.Authority
+    verbs: verbs.Verbs
+    subresources: subresources.Subresources
+    now: Callable[[], float]
+    is_ready: Callable[[], bool]
+
+
+class Endpoint:
+    """Answers requests."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._kinds: dict[tuple[str, str, int], kinds.Kind] = {}
+        self.address = ""
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; never raises but when the connection is lost."""
+        is_pretty = _is_pretty(request)
+        try:
+            answer = await self._answer(request, is_pretty=is_pretty)
+        except errors.APIStatusError as error:
+            answer = answers.refusal(error, is_pretty=is_pretty)
+        except errors.OcisourceError as error:
+            _logger.error("the API could not answer: %s", error.text)
+            answer = answers.refusal(failures.internal(error.text), is_pretty=is_pretty)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            _logger.error("the API failed: %s", type(error).__name__, exc_info=error)
+            answer = answers.refusal(failures.internal("unexpected failure"), is_pretty=is_pretty)
+        if isinstance(answer, answers.Stream):
+            return await _stream(request, answer)
+        return _response(request, answer)
+
+    async def _answer(
+        self, request: web.BaseRequest, *, is_pretty: bool
+    ) -> answers.Answer | answers.Stream:
+        path = urllib.parse.unquote(request.url.raw_path)
+        first = path.strip("/").partition("/")[0]
+        if first in HEALTH:
+            return self._health(first)
+        header = request.headers.get("Authorization", "")
+        user = self._parts.authority.authenticate(header, now=self._parts.now())
+        target = requests.Target.parse(path)
+        if target is None:
+            return self._document(request, path, user, is_pretty=is_pretty)
+        return await self._resource(request, target, user, is_pretty=is_pretty)
+
+    def _health(self, name: str) -> answers.Answer:
+        if name == "readyz" and not self._parts.is_ready():
+            return answers.text("not ready", code=500)
+        return answers.text("ok")
+
+    def _document(
+        self, request: web.BaseRequest, path: str, user: access.User, *, is_pretty: bool
+    ) -> answers.Answer:
+        access.check(user, access.Question(request.method.lower(), path=path))
+        if request.method not in {"GET", "HEAD"}:
+            raise failures.method_not_allowed()
+        registry = self._parts.registry
+        accept = request.headers.get("Accept", "")
+        parts = [part for part in path.split("/") if part]
+        shown: Mapping[str, Any] | None
+        match parts:
+            case ["api" | "apis"]:
+                form = negotiation.choose(
+                    accept, shapes=negotiation.DISCOVERY_SHAPES, is_pretty=is_pretty
+                )
+                return self._root(form, is_core=parts[0] == "api")
+            case ["version"]:
+                shown = discovery.VERSION
+            case []:
+                shown = discovery.paths(registry)
+            case ["api", version]:
+                shown = discovery.resource_list(registry, "", version)
+            case ["apis", group]:
+                shown = discovery.group(registry, group)
+            case ["apis", group, version]:
+                shown = discovery.resource_list(registry, group, version)
+            case _:
+                shown = None
+        if shown is None:
+            raise failures.no_such_path()
+        form = negotiation.choose(accept, shapes=negotiation.NO_SHAPES, is_pretty=is_pretty)
+        return answers.document(shown, form)
+
+    def _root(self, form: negotiation.Form, *, is_core: bool) -> answers.Answer:
+        registry = self._parts.registry
+        if form.shape:
+            shown = discovery.aggregated(registry, form, is_core=is_core)
+        elif is_core:
+            shown = discovery.core_versions(self.address)
+        else:
+            shown = discovery.group_list(registry)
+        answer = answers.document(shown, form)
+        etag = f'"{hashlib.sha256(answer.body).hexdigest().upper()}"'
+        return dataclasses.replace(answer, headers={"ETag": etag, "Vary": "Accept"})
+
+    async def _resource(
+        self,
+        request: web.BaseRequest,
+        target: requests.Target,
+        user: access.User,
+        *,
+        is_pretty: bool,
+    ) -> answers.Answer | answers.Stream:
+        query = requests.Query(list(request.query.items()))
+        verb = _verb(request.method, target, query)
+        access.check(user, access.Question.of(verb, target))
+        kind = self._kind(target)
+        form = negotiation.choose(
+            request.headers.get("Accept", ""),
+            shapes=negotiation.OBJECT_SHAPES,
+            is_pretty=is_pretty,
+        )
+        call = verbs.Call(
+            method=request.method,
+            kind=kind,
+            target=target,
+            query=query,
+            form=form,
+            content_type=bodies.media_type(request.headers.get("Content-Type", bodies.JSON)),
+            user_agent=request.headers.get("User-Agent", ""),
+            body=_body_reader(request),
+        )
+        if self._parts.subresources.handles(call):
+            return await self._parts.subresources.answer(call, user)
+        if target.subresource and not (target.subresource == "status" and kind.version.has_status):
+            raise failures.no_such_path()
+        if verb not in kind.resource.verbs:
+            raise failures.method_not_allowed()
+        return await self._parts.verbs.answer(call)
+
+    def _kind(self, target: requests.Target) -> kinds.Kind:
+        registry = self._parts.registry
+        found = registry.find(target.group, target.version, target.plural)
+        if found is None:
+            raise failures.no_such_path()
+        resource, version = found
+        if target.namespace and not resource.is_namespaced:
+            raise failures.no_such_path()
+        if target.name and resource.is_namespaced and not target.namespace:
+            raise failures.no_such_path()
+        slot = (resource.qualified, version.name, registry.generation)
+        kind = self._kinds.get(slot)
+        if kind is None:
+            if len(self._kinds) > _KEPT_KINDS:
+                self._kinds.clear()
+            kind = self._kinds[slot] = kinds.Kind.of(resource, version)
+        return kind
+
+
+_KEPT_KINDS = 256
+
+
+def _verb(method: str, target: requests.Target, query: requests.Query) -> str:
+    if method in {"GET", "HEAD"}:
+        if target.is_watch or (not target.name and query.flag("watch")):
+            return "watch"
+        return "get" if target.name else "list"
+    if method == "DELETE":
+        return "delete" if target.name else "deletecollection"
+    if method not in _VERBS:
+        raise failures.method_not_allowed()
+    return _VERBS[method]
+
+
+def _is_pretty(request: web.BaseRequest) -> bool:
+    asked = request.query.get("pretty")
+    if asked is not None:
+        return asked.lower() not in {"false", "0"}
+    return request.headers.get("User-Agent", "").startswith(_PRETTY_AGENTS)
+
+
+def _body_reader(request: web.BaseRequest) -> Callable[[], Awaitable[bytes]]:
+    async def read() -> bytes:
+        if (request.content_length or 0) > bodies.MAX_BODY:
+            raise bodies.too_large()
+        held = bytearray()
+        while chunk := await request.content.readany():
+            held += chunk
+            if len(held) > bodies.MAX_BODY:
+                raise bodies.too_large()
+        return bytes(held)
+
+    return read
+
+
+def _response(request: web.BaseRequest, answer: answers.Answer) -> web.Response:
+    response = web.Response(body=answer.body, status=answer.code)
+    response.headers["Content-Type"] = answer.content_type
+    response.headers["Cache-Control"] = "no-cache, private"
+    response.headers.update(answer.headers)
+    for words in answer.warnings:
+        response.headers.add("Warning", answers.warning_header(words))
+    etag = answer.headers.get("ETag")
+    if etag and request.headers.get("If-None-Match") == etag:
+        response.set_status(304)
+        response.body = None
+    return response
+
+
+async def _stream(request: web.BaseRequest, answer: answers.Stream) -> web.StreamResponse:
+    response = web.StreamResponse()
+    response.headers["Content-Type"] = answer.content_type
+    response.headers["Cache-Control"] = "no-cache, private"
+    for words in answer.warnings:
+        response.headers.add("Warning", answers.warning_header(words))
+    response.enable_chunked_encoding()
+    started = False
+    try:
+        async for chunk in answer.chunks:
+            if not started:
+                await response.prepare(request)
+                started = True
+            if chunk:
+                await response.write(chunk)
+    finally:
+        await answer.chunks.aclose()  # type: ignore[attr-defined]
+    if not started:
+        await response.prepare(request)
+    await response.write_eof()
+    return response

@@ -1,0 +1,468 @@
+"""The verbs that write: create, update, patch and delete, from a decoded body to the store.
+
+Order of a write, as kube-apiserver's: the key is held, what the server decides is filled in, the
+rules are checked, ownership of fields is recorded, and only then the object is stored - or not,
+when it is a dry run or nothing changed.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from ocisource import errors
+from ocisource.apiserver import (
+    bodies,
+    failures,
+    fielderrors,
+    kinds,
+    lifecycle,
+    ownership,
+    records,
+    requests,
+    resources,
+    store,
+)
+from ocisource.wire import status as statuses
+
+MAX_NAME_TRIES = 8  # of a generated name that is taken; kube-apiserver's retry as well
+NAMESPACES = "namespaces"
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+
+Object = dict[str, Any]
+Change = Callable[[Object | None], bodies.Decoded]
+"""Makes the new object from the present one (None: there is none)."""
+
+
+class Source(Protocol):
+    """Where time and identities come from."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def uid(self) -> str:
+        """A fresh identity."""
+
+    def choose(self, alphabet: str) -> str:
+        """One character at random."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Written:
+    """What a write led to; ``obj`` is in the version that was asked for."""
+
+    obj: Object
+    code: int = 200
+    warnings: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Update:
+    """What an update is about: which object, by which way, and how.
+
+    ``is_apply`` takes the change as a server-side apply's intent, ``can_create`` lets a missing
+    object come into being.
+    """
+
+    kind: kinds.Kind
+    key: records.Key
+    options: requests.WriteOptions
+    subresource: str = ""
+    is_apply: bool = False
+    is_patch: bool = False
+    can_create: bool = False
+
+
+class Objects:
+    """Writes objects by the rules of their kinds."""
+
+    def __init__(
+        self, held: store.Store, source: Source, *, establish: Callable[[Object], None]
+    ) -> None:
+        self._store = held
+        self._source = source
+        self._establish = establish
+
+    async def create(
+        self,
+        kind: kinds.Kind,
+        namespace: str,
+        decoded: bodies.Decoded,
+        options: requests.WriteOptions,
+    ) -> Written:
+        """Create an object; raises APIStatusError, StorageError."""
+        obj, warnings = admit(kind, decoded, options)
+        if kind.resource.is_namespaced:
+            self.check_namespace(kind, namespace, obj["metadata"].get("name", ""), is_new=True)
+        is_generated = bool(obj["metadata"].get("generateName")) and not obj["metadata"].get("name")
+        for attempt in range(MAX_NAME_TRIES):
+            candidate = copy.deepcopy(obj) if is_generated else obj
+            try:
+                written = await self._create(kind, namespace, candidate, options)
+            except errors.APIStatusError as error:
+                is_taken = error.reason == "AlreadyExists"
+                if not (is_generated and is_taken) or attempt == MAX_NAME_TRIES - 1:
+                    raise
+            else:
+                return dataclasses.replace(written, warnings=tuple(warnings))
+        raise AssertionError
+
+    async def update(self, update: Update, change: Change) -> Written:
+        """Update an object, or create it where that is allowed.
+
+        Raises APIStatusError, StorageError.
+        """
+        kind, key = update.kind, update.key
+        async with self._store.hold(key):
+            record = self._store.get(key)
+            if record is None and not update.can_create:
+                raise failures.not_found(kind.resource, key.name)
+            if record is not None:
+                return await self._update(update, record, change)
+            decoded = change(None)
+            if update.is_apply:
+                obj, warnings = self._applied(update, None, decoded)
+            else:
+                obj, warnings = admit(kind, decoded, update.options)
+                check_name(obj, key.name)
+            if kind.resource.is_namespaced:
+                self.check_namespace(kind, key.namespace, key.name, is_new=True)
+            written = await self._put_new(kind, key, obj, update.options, is_owned=update.is_apply)
+        return dataclasses.replace(written, warnings=tuple(warnings))
+
+    async def delete(
+        self, kind: kinds.Kind, key: records.Key, options: requests.DeleteOptions
+    ) -> Written:
+        """Delete an object, or begin to; raises APIStatusError, StorageError."""
+        async with self._store.hold(key):
+            record = self._store.get(key)
+            if record is None:
+                raise failures.not_found(kind.resource, key.name)
+            old = kind.read(record.decode())
+            lifecycle.check_preconditions(kind, record, old, options)
+            obj = copy.deepcopy(old)
+            if begins_cleanup(kind, obj):
+                return await self._begin_cleanup(kind, record, obj, options)
+            if not lifecycle.mark_deleted(obj, options=options, now=self._source.now()):
+                if not options.is_dry_run:
+                    await self._store.remove(key, kind.write(obj), before=record)
+                return Written(deleted(kind, old))
+            if not options.is_dry_run and not lifecycle.is_same(obj, old):
+                await self._store.put(key, kind.write(obj), before=record)
+        return Written(obj, code=202 if options.propagation == "Foreground" else 200)
+
+    def check_namespace(self, kind: kinds.Kind, namespace: str, name: str, *, is_new: bool) -> None:
+        """Refuse to write into a namespace that is absent or going; raises APIStatusError."""
+        record = self._store.get(records.Key(NAMESPACES, "", namespace))
+        if record is None:
+            raise errors.APIStatusError(
+                f'namespaces "{namespace}" not found',
+                code=404,
+                reason="NotFound",
+                details={"name": namespace, "kind": NAMESPACES},
+            )
+        if is_new and b'"deletionTimestamp"' in record.body:
+            raise _terminating(kind.resource, namespace, name)
+
+    async def _create(
+        self, kind: kinds.Kind, namespace: str, obj: Object, options: requests.WriteOptions
+    ) -> Written:
+        # Refused before the name is completed, as kube-apiserver does.
+        lifecycle.place(obj["metadata"], namespace)
+        birth = self._birth()
+        lifecycle.begin(obj, namespace=namespace, birth=birth)
+        key = records.Key(kind.resource.stored_as, namespace, obj["metadata"].get("name", ""))
+        async with self._store.hold(key):
+            if self._store.get(key) is not None:
+                # An object that breaks the rules is told so even when its name is taken.
+                self._complete(kind, obj)
+                raise failures.already_exists(kind.resource, key.name)
+            if kind.resource.is_namespaced:
+                self.check_namespace(kind, namespace, key.name, is_new=True)
+            return await self._put_new(kind, key, obj, options, is_begun=True)
+
+    async def _put_new(
+        self,
+        kind: kinds.Kind,
+        key: records.Key,
+        obj: Object,
+        options: requests.WriteOptions,
+        *,
+        is_begun: bool = False,
+        is_owned: bool = False,
+    ) -> Written:
+        if not is_begun:
+            obj["metadata"].pop("resourceVersion", None)
+            lifecycle.begin(obj, namespace=key.namespace, birth=self._birth())
+        if not is_owned:
+            obj = self._own(kind, {}, obj, options, "")
+        self._complete(kind, obj)
+        if not options.is_dry_run:
+            await self._store.put(key, kind.write(obj), before=None)
+        return Written(obj, code=201)
+
+    def _complete(self, kind: kinds.Kind, obj: Object) -> None:
+        """Fill in what the server decides and check the whole; raises APIStatusError."""
+        lifecycle.first_generation(kind, obj)
+        self._prepare(kind, obj, None)
+        if found := kind.rules.check(obj, None):
+            raise kind.invalid(obj["metadata"].get("name", ""), found, kind=obj.get("kind", ""))
+
+    def _prepare(self, kind: kinds.Kind, obj: Object, old: Object | None) -> None:
+        kind.rules.prepare(obj, old)
+        if kind.resource.qualified == DEFINITIONS and not kind.rules.check(obj, old):
+            self._establish(obj)
+
+    async def _update(self, update: Update, record: records.Record, change: Change) -> Written:
+        kind, options = update.kind, update.options
+        old = kind.read(record.decode())
+        decoded = change(copy.deepcopy(old))
+        if update.is_apply:
+            obj, warnings = self._applied(update, old, decoded)
+        else:
+            obj, warnings = admit(kind, decoded, options, is_patch=update.is_patch)
+            if not update.is_patch:
+                check_name(obj, record.key.name)
+        check_same_object(kind, obj, old, record)
+        lifecycle.place(obj["metadata"], record.key.namespace)
+        lifecycle.check_revision(kind, obj, record)
+        lifecycle.carry_over(obj, old)
+        if not update.is_apply:
+            obj = self._own(kind, old, obj, options, update.subresource)
+        obj = lifecycle.limit_to(update.subresource, kind, obj, old)
+        if not update.subresource:
+            self._prepare(kind, obj, old)
+        lifecycle.count_generation(kind, obj, old)
+        obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+        if found := kind.rules.check(obj, old):
+            raise kind.invalid(record.key.name, found, kind=obj.get("kind", ""))
+        shown = tuple(warnings)
+        if lifecycle.is_same(obj, old):
+            return Written(old, warnings=shown)
+        if options.is_dry_run:
+            return Written(obj, warnings=shown)
+        if lifecycle.is_finished(obj):
+            last = copy.deepcopy(obj)
+            await self._store.remove(record.key, kind.write(last), before=record)
+        else:
+            await self._store.put(record.key, written := kind.write(obj), before=record)
+            obj["metadata"] = written["metadata"]
+        return Written(obj, warnings=shown)
+
+    def _applied(
+        self, update: Update, old: Object | None, decoded: bodies.Decoded
+    ) -> tuple[Object, list[str]]:
+        kind = update.kind
+        intent = decoded.value
+        check_intent(kind, intent, update.key.name)
+        lifecycle.place(intent["metadata"], update.key.namespace)
+        try:
+            obj = ownership.apply(
+                old,
+                intent,
+                manager=update.options.manager,
+                is_forced=update.options.is_forced,
+                now=self._source.now(),
+                subresource=update.subresource,
+                schema=kind.version.structural,
+            )
+        except ownership.ConflictError as error:
+            raise errors.APIStatusError(
+                str(error), code=409, reason="Conflict", details={"causes": list(error.causes)}
+            ) from error
+        return admit(kind, bodies.Decoded(obj, decoded.duplicates), update.options)
+
+    def _own(
+        self,
+        kind: kinds.Kind,
+        old: Object,
+        obj: Object,
+        options: requests.WriteOptions,
+        subresource: str,
+    ) -> Object:
+        return ownership.update(
+            old,
+            obj,
+            manager=options.manager,
+            operation="Update",
+            api_version=kind.api_version,
+            now=self._source.now(),
+            subresource=subresource,
+            schema=kind.version.structural,
+        )
+
+    async def _begin_cleanup(
+        self,
+        kind: kinds.Kind,
+        record: records.Record,
+        obj: Object,
+        options: requests.DeleteOptions,
+    ) -> Written:
+        """Namespaces and definitions go only after what is in them; the janitor sees to it."""
+        if obj["metadata"].get("deletionTimestamp"):
+            return Written(obj)
+        if kind.resource.qualified == NAMESPACES:
+            obj.setdefault("status", {})["phase"] = "Terminating"
+            stamped = copy.deepcopy(obj)
+            stamped["metadata"]["finalizers"] = [lifecycle.FOREGROUND]
+            lifecycle.mark_deleted(stamped, options=options, now=self._source.now())
+            obj["metadata"]["deletionTimestamp"] = stamped["metadata"]["deletionTimestamp"]
+        else:
+            obj["metadata"].setdefault("finalizers", []).append(CLEANUP)
+            lifecycle.mark_deleted(obj, options=options, now=self._source.now())
+        if not options.is_dry_run:
+            await self._store.put(record.key, obj, before=record)
+        return Written(obj)
+
+    def _birth(self) -> lifecycle.Birth:
+        return lifecycle.Birth(
+            now=self._source.now(),
+            uid=self._source.uid(),
+            suffix=lifecycle.suffix(self._source.choose),
+        )
+
+
+def begins_cleanup(kind: kinds.Kind, obj: Mapping[str, Any]) -> bool:
+    """Whether the object holds others that must go first."""
+    if kind.resource.qualified == NAMESPACES:
+        return bool(obj.get("spec", {}).get("finalizers"))
+    return kind.resource.qualified == DEFINITIONS and not obj["metadata"].get("deletionTimestamp")
+
+
+def admit(
+    kind: kinds.Kind,
+    decoded: bodies.Decoded,
+    options: requests.WriteOptions,
+    *,
+    is_patch: bool = False,
+) -> tuple[Object, list[str]]:
+    """Take a body as an object of the kind; returns it and what to warn of.
+
+    Raises APIStatusError: for another kind, wrong types, and in Strict mode unknown fields.
+    """
+    check_type(kind, decoded.value)
+    source = {"apiVersion": kind.api_version, "kind": kind.name} | decoded.value
+    obj, unknown = kind.decode(source)
+    obj.setdefault("metadata", {})
+    if options.validation == "Ignore":
+        return obj, []
+    complaints = list(_complaints(unknown, decoded.duplicates))
+    if complaints and options.validation == "Strict":
+        text = f"strict decoding error: {', '.join(complaints)}"
+        if not is_patch:
+            raise kind.cannot_be_handled(text)
+        shown = records.encode(source).decode()
+        raise failures.invalid("", "", "", [fielderrors.invalid("patch", shown, text)])
+    return obj, complaints
+
+
+def check_type(kind: kinds.Kind, value: Any) -> None:
+    """Refuse a body that says it is something else; raises APIStatusError."""
+    if not isinstance(value, dict):
+        raise kind.cannot_be_handled("json: cannot unmarshal into Go value of type map")
+    api_version, name = value.get("apiVersion") or "", value.get("kind") or ""
+    if not isinstance(api_version, str) or not isinstance(name, str):
+        raise kind.cannot_be_handled("apiVersion and kind must be strings")
+    if kind.builtin is None:
+        _check_custom_type(kind, api_version, name)
+    elif (name and name != kind.name) or (api_version and api_version != kind.api_version):
+        version = api_version or kind.api_version
+        raise failures.bad_request(
+            f'{name or kind.name} in version "{version.rpartition("/")[2]}" cannot be handled as '
+            f'a {kind.name}: no kind "{name or kind.name}" is registered for version "{version}"'
+        )
+
+
+def _check_custom_type(kind: kinds.Kind, api_version: str, name: str) -> None:
+    if not name:
+        raise kind.cannot_be_handled("unmarshalerDecoder: Object 'Kind' is missing")
+    if not api_version:
+        raise failures.internal(
+            "Object 'apiVersion' is missing in 'object has no apiVersion field'"
+        )
+    if api_version != kind.api_version:
+        raise failures.bad_request(
+            f"the API version in the data ({api_version}) does not match the expected API version "
+            f"({kind.api_version})"
+        )
+
+
+def check_name(obj: Mapping[str, Any], name: str) -> None:
+    """Refuse an object whose name is not the path's; raises APIStatusError."""
+    own = obj["metadata"].get("name", "")
+    if not own:
+        raise failures.bad_request(
+            f"the name of the object ({name} based on URL) was undeterminable: name must be "
+            "provided"
+        )
+    if own != name:
+        raise failures.bad_request(
+            f"the name of the object ({own}) does not match the name on the URL ({name})"
+        )
+
+
+def check_same_object(
+    kind: kinds.Kind, obj: Mapping[str, Any], old: Mapping[str, Any], record: records.Record
+) -> None:
+    """Refuse an update meant for another object of that name; raises APIStatusError."""
+    check_name(obj, record.key.name)
+    uid, held = obj["metadata"].get("uid", ""), old["metadata"].get("uid", "")
+    if uid and uid != held:
+        raise failures.conflict(
+            kind.resource,
+            record.key.name,
+            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {held}",
+        )
+
+
+def check_intent(kind: kinds.Kind, intent: Any, name: str) -> None:
+    """Refuse an apply patch that names another kind or object; raises APIStatusError."""
+    if not isinstance(intent, dict):
+        raise failures.bad_request("error decoding YAML: the patch is no object")
+    version = intent.get("apiVersion") or ""
+    if version != kind.api_version:
+        raise failures.bad_request(
+            "Incorrect version specified in apply patch. Specified patch version: "
+            f"{version}, expected: {kind.api_version}"
+        )
+    metadata = intent.setdefault("metadata", {})
+    if not isinstance(metadata, dict):
+        raise failures.bad_request("error decoding YAML: metadata is no object")
+    if metadata.get("managedFields"):
+        raise failures.bad_request("metadata.managedFields must be nil")
+    metadata.setdefault("name", name)
+
+
+def deleted(kind: kinds.Kind, obj: Mapping[str, Any]) -> Object:
+    """The Status that tells of an object's end."""
+    metadata = obj["metadata"]
+    details = {"name": metadata.get("name", "")}
+    if kind.resource.group:
+        details["group"] = kind.resource.group
+    details["kind"] = kind.resource.plural
+    details["uid"] = metadata.get("uid", "")
+    return statuses.success(details)
+
+
+def _complaints(unknown: list[str], duplicates: tuple[str, ...]) -> Iterator[str]:
+    yield from (f'duplicate field "{path}"' for path in duplicates)
+    yield from (f'unknown field "{path}"' for path in unknown)
+
+
+def _terminating(resource: resources.Resource, namespace: str, name: str) -> errors.APIStatusError:
+    error = failures.forbidden(
+        f'{resource.qualified} "{name}" is forbidden: unable to create new content in namespace '
+        f"{namespace} because it is being terminated",
+        group=resource.group,
+        plural=resource.plural,
+        name=name,
+    )
+    error.details["causes"] = [
+        {
+            "reason": "NamespaceTerminating",
+            "message": f"namespace {namespace} is being terminated",
+            "field": "metadata.namespace",
+        }
+    ]
+    return error

@@ -1,0 +1,151 @@
+"""Writing objects, lists and watch events in the form the client asked for.
+
+Plain JSON is put together from stored bodies without decoding them; Tables, metadata alone and
+YAML are made from decoded objects.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import yaml
+
+from ocisource.apiserver import kinds, negotiation, records, table
+
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+BOOKMARK = "BOOKMARK"
+ERROR = "ERROR"
+
+Object = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Presenter:
+    """One kind in one form; ``include_object`` is what the rows of a Table carry."""
+
+    kind: kinds.Kind
+    form: negotiation.Form
+    include_object: str = "Metadata"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether stored bodies can be sent as they are."""
+        return not self.form.shape and self.kind.is_stored_form
+
+    def record(self, record: records.Record, *, now: float) -> bytes:
+        """One stored object."""
+        if self.is_plain and self.form == negotiation.PLAIN:
+            return self._document(record)
+        return self.obj(self.kind.read(record.decode()), now=now)
+
+    def obj(self, obj: Object, *, now: float) -> bytes:
+        """One object at hand."""
+        return write(self._shaped(obj, now=now), self.form)
+
+    def many(
+        self, found: Sequence[records.Record], metadata: Mapping[str, Any], *, now: float
+    ) -> bytes:
+        """A list; ``metadata`` is the list's own."""
+        if self.is_plain and self.form == negotiation.PLAIN:
+            opening = records.prefix(self.kind.api_version, self.kind.resource.list_name)
+            head = b'"metadata":' + msgspec.json.encode(metadata) + b',"items":['
+            return b"".join((opening, head, b",".join(map(self._document, found)), b"]}"))
+        objects = [self.kind.read(record.decode()) for record in found]
+        return write(self._listed(objects, metadata, now=now), self.form)
+
+    def event(
+        self, event: str, record: records.Record, *, now: float, has_headers: bool = False
+    ) -> bytes:
+        """One line of a watch."""
+        if self.is_plain:
+            return _line(event, self._document(record))
+        obj = self.kind.read(record.decode())
+        return _line(event, encode(self._shaped(obj, now=now, has_headers=has_headers)))
+
+    def bookmark(self, revision: int, *, is_initial_end: bool, now: float) -> bytes:
+        """The line that tells how far the watch has come."""
+        metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
+        if is_initial_end:
+            metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
+        obj = {"kind": self.kind.name, "apiVersion": self.kind.api_version, "metadata": metadata}
+        if self.form.is_table:
+            shown = self._table([obj], {"resourceVersion": str(revision)}, now=now, headers=False)
+            return _line(BOOKMARK, encode(shown))
+        return _line(BOOKMARK, encode(self._shaped(obj, now=now)))
+
+    def key(self, event: str) -> object:
+        """Under what a watch line may be kept for the next watcher of the same kind and form."""
+        form = self.form
+        return event, self.kind.api_version, form.shape, form.version, self.include_object
+
+    def _document(self, record: records.Record) -> bytes:
+        return record.document(self.kind.api_version, self.kind.name)
+
+    def _shaped(self, obj: Object, *, now: float, has_headers: bool = True) -> Object:
+        if self.form.is_table:
+            metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+            return self._table([obj], metadata, now=now, headers=has_headers)
+        if self.form.is_partial:
+            return table.partial(obj, api_version=self._meta_version)
+        return obj
+
+    def _listed(
+        self, objects: Sequence[Object], metadata: Mapping[str, Any], *, now: float
+    ) -> Object:
+        if self.form.is_table:
+            return self._table(objects, metadata, now=now, headers=True)
+        shown: Object = {
+            "kind": self.kind.resource.list_name,
+            "apiVersion": self.kind.api_version,
+            "metadata": dict(metadata),
+        }
+        if self.form.is_partial:
+            shown |= {"kind": negotiation.PARTIAL_LIST, "apiVersion": self._meta_version}
+        shown["items"] = [self._shaped(obj, now=now) for obj in objects]
+        return shown
+
+    def _table(
+        self,
+        objects: Sequence[Object],
+        metadata: Mapping[str, Any],
+        *,
+        now: float,
+        headers: bool,
+    ) -> Object:
+        return table.render(
+            self.kind.version.columns,
+            objects,
+            now=now,
+            include_object=self.include_object,
+            metadata=metadata,
+            has_headers=headers,
+            api_version=self._meta_version,
+        )
+
+    @property
+    def _meta_version(self) -> str:
+        return f"{self.form.group}/{self.form.version}"
+
+
+def encode(value: Any) -> bytes:
+    """Compact JSON."""
+    return msgspec.json.encode(value)
+
+
+def write(value: Any, form: negotiation.Form) -> bytes:
+    """A value as JSON or YAML, as the client accepts."""
+    if form.media_type == negotiation.YAML:
+        text: str = yaml.dump(value, Dumper=yaml.CSafeDumper, allow_unicode=True)
+        return text.encode()
+    data = encode(value)
+    return msgspec.json.format(data, indent=2) + b"\n" if form.is_pretty else data
+
+
+def error_event(status: Mapping[str, Any]) -> bytes:
+    """The line that ends a watch with a Status."""
+    return _line(ERROR, encode(status))
+
+
+def _line(event: str, document: bytes) -> bytes:
+    return b'{"type":"' + event.encode() + b'","object":' + document + b"}\n"
