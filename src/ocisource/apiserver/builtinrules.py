@@ -1,7 +1,8 @@
 """What built-in kinds demand of their objects beyond types: defaults, and rules of values.
 
-``prepare_...`` functions change a decoded object in place before it is checked, ``check_...``
-functions list what is wrong. Both get the object as it was before, or None for a new one.
+``default_...`` functions complete a decoded object in place, ``prepare_...`` functions do what
+only a write does, ``check_...`` functions list what is wrong. The last two get the object as it
+was before, or None for a new one.
 """
 
 import base64
@@ -35,19 +36,23 @@ _DEFAULT_TOKEN_SECONDS = 3600
 _UNSET = "needs to be unset"
 
 
+def default_namespace(obj: Object) -> None:
+    """A namespace is active unless said otherwise, and labelled with its name."""
+    obj["status"].setdefault("phase", "Active")
+    # Selectors of namespaces by name rely on the label.
+    if name := obj["metadata"].get("name"):
+        obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = name
+
+
 def prepare_namespace(obj: Object, old: Object | None) -> None:
     """Give a new namespace its finalizer and phase; an update keeps both."""
     if old is not None:
         obj["spec"], obj["status"] = old.get("spec", {}), old.get("status", {})
         return
-    finalizers = obj.setdefault("spec", {}).setdefault("finalizers", [])
+    finalizers = obj["spec"].setdefault("finalizers", [])
     if "kubernetes" not in finalizers:
         finalizers.append("kubernetes")
     obj["status"] = {"phase": "Active"}
-    # Selectors of namespaces by name rely on it (NamespaceDefaultLabelName).
-    labels = obj["metadata"].setdefault("labels", {})
-    if name := obj["metadata"].get("name"):
-        labels["kubernetes.io/metadata.name"] = name
 
 
 def check_namespace(obj: Object, _old: Object | None) -> list[FieldError]:
@@ -61,7 +66,7 @@ def check_namespace(obj: Object, _old: Object | None) -> list[FieldError]:
     return found
 
 
-def prepare_secret(obj: Object, _old: Object | None) -> None:
+def default_secret(obj: Object) -> None:
     """Write ``stringData`` into ``data``; the type is Opaque unless said."""
     for key, value in (obj.pop("stringData", None) or {}).items():
         obj.setdefault("data", {})[key] = base64.b64encode(value.encode()).decode()
@@ -274,7 +279,7 @@ def _check_series(series: Mapping[str, Any] | None) -> Iterator[FieldError]:
         yield fielderrors.required("series.lastObservedTime")
 
 
-def prepare_token_request(obj: Object, _old: Object | None) -> None:
+def default_token_request(obj: Object) -> None:
     """A token lives an hour unless said otherwise."""
     spec = obj.setdefault("spec", {})
     if spec.get("expirationSeconds") is None:

@@ -1,7 +1,7 @@
 """The kinds the server has from the start, and what it must know of each.
 
-1. ``decode`` reads an object as Go would; ``prepare`` fills in what the server decides;
-   ``check`` lists what is wrong.
+1. ``decode`` reads an object as Go would, with defaults; ``prepare`` fills in what only a write
+   decides; ``check`` lists what is wrong.
 2. ``resource`` says how the kind is served: names, verbs, columns, schema.
 3. ``strategic_merge`` patches a built-in kind with its merge keys.
 
@@ -39,6 +39,10 @@ DEFINITIONS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+def _no_defaults(_obj: Object) -> None:
+    return None
+
+
 def _nothing(_obj: Object, _old: Object | None) -> None:
     return None
 
@@ -51,11 +55,13 @@ def _no_errors(_obj: Object, _old: Object | None) -> list[FieldError]:
 class Builtin:
     """One built-in kind; ``definition`` names its OpenAPI definition.
 
-    ``own_prepare`` and ``own_check`` are the kind's part of ``prepare`` and ``check``.
+    ``own_default``, ``own_prepare`` and ``own_check`` are the kind's part of ``decode``,
+    ``prepare`` and ``check``.
     """
 
     resource: resources.Resource
     definition: str
+    own_default: Callable[[Object], None] = _no_defaults
     own_prepare: Callable[[Object, Object | None], None] = _nothing
     own_check: Callable[[Object, Object | None], list[FieldError]] = _no_errors
     name_rule: objectmeta.NameRule = names.dns_subdomain_errors
@@ -70,11 +76,18 @@ class Builtin:
         return structural
 
     def decode(self, obj: Mapping[str, Any]) -> tuple[Object, list[str]]:
-        """The object as Go would hold and write it, and the paths of unknown fields.
+        """The object as Go would hold and write it, with defaults, and paths of unknown fields.
 
         Raises InvalidInputError with the decoder's text for a value of the wrong type.
         """
-        return decoding.decode(obj, self.structural.root)
+        decoded, unknown = decoding.decode(obj, self.structural.root)
+        self.own_default(decoded)
+        return decoded, unknown
+
+    @property
+    def template(self) -> Object:
+        """What the kind writes when nothing is set: new objects are compared with it."""
+        return decoding.decode({}, self.structural.root)[0]
 
     def prepare(self, obj: Object, old: Object | None) -> None:
         """Fill in what the server decides; ``old`` is the object before, None for a new one."""
@@ -176,6 +189,7 @@ BUILTINS: tuple[Builtin, ...] = (
             subresources=("finalize", "status"),
         ),
         f"{builtintypes.CORE}.Namespace",
+        own_default=builtinrules.default_namespace,
         own_prepare=builtinrules.prepare_namespace,
         own_check=builtinrules.check_namespace,
         name_rule=names.dns_label_errors,
@@ -183,7 +197,7 @@ BUILTINS: tuple[Builtin, ...] = (
     Builtin(
         _resource("", "secrets", "Secret", f"{builtintypes.CORE}.Secret", builtintables.SECRET),
         f"{builtintypes.CORE}.Secret",
-        own_prepare=builtinrules.prepare_secret,
+        own_default=builtinrules.default_secret,
         own_check=builtinrules.check_secret,
     ),
     Builtin(
@@ -238,6 +252,7 @@ BUILTINS: tuple[Builtin, ...] = (
             subresources=("status",),
         ),
         f"{builtintypes.EXTENSIONS}.CustomResourceDefinition",
+        own_default=definitions.default,
         own_prepare=definitions.prepare,
         own_check=definitions.check,
         has_unconditional_update=False,
@@ -268,7 +283,7 @@ TOKEN_REQUEST = Builtin(
         verbs=("create",),
     ),
     f"{builtintypes.AUTHENTICATION}.TokenRequest",
-    own_prepare=builtinrules.prepare_token_request,
+    own_default=builtinrules.default_token_request,
     own_check=builtinrules.check_token_request,
     is_meta_checked=False,
 )

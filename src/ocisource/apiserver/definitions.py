@@ -5,6 +5,7 @@ share is reported at the place the older API had it, as kube-apiserver does: a s
 ``spec.validation``, columns under ``spec.additionalPrinterColumns``.
 """
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -36,35 +37,36 @@ _WEBHOOK = {
 _MIXED_CASE = "may have mixed case, but should otherwise match: "
 
 
-def prepare(obj: Object, old: Object | None) -> None:
-    """Fill in names, conversion and, for a new definition, an empty status."""
+def default(obj: Object) -> None:
+    """Fill in names, conversion, and the stored versions of a definition that has none."""
     spec = obj["spec"]
     called = spec["names"]
     if called.get("kind"):
         called.setdefault("singular", called["kind"].lower())
         called.setdefault("listKind", f"{called['kind']}List")
     spec.setdefault("conversion", {"strategy": "None"})
-    for version in spec.get("versions") or ():
-        for column in version.get("additionalPrinterColumns") or ():
-            column.setdefault("type", "")
+    if not obj["status"].get("storedVersions"):
+        obj["status"]["storedVersions"] = _storage_versions(obj) or None
+
+
+def prepare(obj: Object, old: Object | None) -> None:
+    """A new definition has no status; storage versions are remembered."""
     if old is not None:
-        obj["status"] = old["status"]
+        obj["status"] = copy.deepcopy(old["status"])
     else:
         obj["status"] = {
             "conditions": None,
             "acceptedNames": {"plural": "", "kind": ""},
             "storedVersions": None,
         }
-    _remember_storage(obj)
-
-
-def _remember_storage(obj: Object) -> None:
-    """Note the storage version among those that objects were ever stored in."""
     stored = list(obj["status"].get("storedVersions") or ())
-    for version in obj["spec"].get("versions") or ():
-        if version.get("storage") and version.get("name") not in stored:
-            stored.append(version.get("name", ""))
+    stored.extend(name for name in _storage_versions(obj) if name not in stored)
     obj["status"]["storedVersions"] = stored or None
+
+
+def _storage_versions(obj: Object) -> list[str]:
+    versions = obj["spec"].get("versions") or ()
+    return [version.get("name", "") for version in versions if version.get("storage")]
 
 
 def check(obj: Object, old: Object | None) -> list[FieldError]:

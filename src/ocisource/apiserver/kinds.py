@@ -104,6 +104,11 @@ class Kind:
         return self.rules if isinstance(self.rules, builtins.Builtin) else None
 
     @property
+    def template(self) -> Object:
+        """What the kind writes when nothing is set: new objects are compared with it."""
+        return self.builtin.template if self.builtin is not None else {}
+
+    @property
     def can_create_by_put(self) -> bool:
         """Whether PUT makes an object that is not there (events and leases)."""
         return self.resource.plural in {"events", "leases"} and not self.resource.is_custom

@@ -99,6 +99,13 @@ def limit_to(subresource: str, kind: kinds.Kind, new: Object, old: Object) -> Ob
     return new
 
 
+def not_written_by(subresource: str, kind: kinds.Kind) -> dict[str, Any]:
+    """The fields, as a field set, that a way of writing leaves as they are."""
+    if subresource == "status":
+        return {"f:metadata": {}, "f:spec": {}}
+    return {"f:status": {}} if kind.keeps_status_apart and not subresource else {}
+
+
 def count_generation(kind: kinds.Kind, new: Object, old: Object) -> None:
     """Add one to the generation when anything but metadata and status changed."""
     if not kind.resource.has_generation:

@@ -172,8 +172,11 @@ def apply(
     now: float,
     template: Mapping[str, Any] | None = None,
     subresource: str = "",
+    reset: fieldsets.FieldSet | None = None,
 ) -> Object:
     """The object after a server-side apply of ``patch``; ``live`` is None when there is none.
+
+    ``reset`` names fields this way of writing leaves alone: nobody owns them by it.
 
     Raises ConflictError when others own what would change and ``is_forced`` is not set, and
     APIStatusError with code 500, as the real server does, for fields or types the schema does not
@@ -182,6 +185,8 @@ def apply(
     kind = _typed(structural)
     config = _bare(patch)
     _check(config, kind)
+    if reset:
+        config = typedvalues.without(config, reset, kind)
     base = live if live is not None else template or {}
     before = _bare(base)
     owned = _Owned.of(live)

@@ -17,7 +17,7 @@ from ocisource.apiserver import (
     fielderrors,
     kinds,
     lifecycle,
-    ownership,
+    managedfields,
     records,
     requests,
     resources,
@@ -196,7 +196,7 @@ class Objects:
             obj["metadata"].pop("resourceVersion", None)
             lifecycle.begin(obj, namespace=key.namespace, birth=self._birth())
         if not is_owned:
-            obj = self._own(kind, {}, obj, options, "")
+            obj = self._own(kind, None, obj, options, "")
         self._complete(kind, obj)
         if not options.is_dry_run:
             await self._store.put(key, kind.write(obj), before=None)
@@ -228,9 +228,9 @@ class Objects:
         lifecycle.place(obj["metadata"], record.key.namespace)
         lifecycle.check_revision(kind, obj, record)
         lifecycle.carry_over(obj, old)
+        obj = lifecycle.limit_to(update.subresource, kind, obj, old)
         if not update.is_apply:
             obj = self._own(kind, old, obj, options, update.subresource)
-        obj = lifecycle.limit_to(update.subresource, kind, obj, old)
         if not update.subresource:
             self._prepare(kind, obj, old)
         lifecycle.count_generation(kind, obj, old)
@@ -257,39 +257,35 @@ class Objects:
         intent = decoded.value
         check_intent(kind, intent, update.key.name)
         lifecycle.place(intent["metadata"], update.key.namespace)
-        try:
-            obj = ownership.apply(
-                old,
-                intent,
-                manager=update.options.manager,
-                is_forced=update.options.is_forced,
-                now=self._source.now(),
-                subresource=update.subresource,
-                schema=kind.version.structural,
-            )
-        except ownership.ConflictError as error:
-            raise errors.APIStatusError(
-                str(error), code=409, reason="Conflict", details={"causes": list(error.causes)}
-            ) from error
+        obj = managedfields.apply(
+            old,
+            intent,
+            structural=kind.version.structural,
+            manager=update.options.manager,
+            is_forced=update.options.is_forced,
+            now=self._source.now(),
+            template=kind.template,
+            subresource=update.subresource,
+            reset=lifecycle.not_written_by(update.subresource, kind),
+        )
         return admit(kind, bodies.Decoded(obj, decoded.duplicates), update.options)
 
     def _own(
         self,
         kind: kinds.Kind,
-        old: Object,
+        old: Object | None,
         obj: Object,
         options: requests.WriteOptions,
         subresource: str,
     ) -> Object:
-        return ownership.update(
+        return managedfields.update(
             old,
             obj,
+            structural=kind.version.structural,
             manager=options.manager,
-            operation="Update",
-            api_version=kind.api_version,
             now=self._source.now(),
+            template=kind.template,
             subresource=subresource,
-            schema=kind.version.structural,
         )
 
     async def _begin_cleanup(
