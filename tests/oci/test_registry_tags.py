@@ -7,7 +7,7 @@ import pytest
 from ocisource import errors
 from tests.oci.conftest import Remote
 from tests.simulators import faketime, faults
-from tests.simulators.registry import Simulator
+from tests.simulators.registry import Fault, Simulator
 
 
 async def test_pages_are_followed(simulator: Simulator, remote: Remote) -> None:
@@ -53,7 +53,7 @@ async def test_googles_extra_fields_do_not_matter(simulator: Simulator, remote: 
     "fault", [faults.html(), faults.status(200, body=b"oops"), faults.status(200, body=b"")]
 )
 async def test_a_page_that_is_no_list_is_an_error(
-    simulator: Simulator, remote: Remote, fault: faults.Fault
+    simulator: Simulator, remote: Remote, fault: Fault
 ) -> None:
     """A page for humans with status 200 is not an empty list."""
     simulator.on("GET", "/tags/", fault)

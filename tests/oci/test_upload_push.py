@@ -9,7 +9,7 @@ from ocisource.oci import limits, manifest, reference, registry
 from tests.oci.conftest import Remote
 from tests.oci.test_blob_stream import CONTENT, descriptor
 from tests.simulators import faketime, faults
-from tests.simulators.registry import Simulator, Tokens
+from tests.simulators.registry import Fault, Simulator, Tokens
 
 USERS = {"alice": "s3cret"}
 CHUNK = 256 * 1024
@@ -94,7 +94,7 @@ async def test_too_big_a_piece_goes_in_chunks(
 
 @pytest.mark.parametrize("fault", [faults.status(502), faults.reset(), faults.status(416)])
 async def test_a_chunk_that_was_cut_is_continued(
-    simulator: Simulator, app: registry.RemoteRepository, fault: faults.Fault
+    simulator: Simulator, app: registry.RemoteRepository, fault: Fault
 ) -> None:
     """The registry is asked how far it got."""
     simulator.on("PATCH", "/uploads/", fault, times=1)
@@ -107,12 +107,7 @@ async def test_a_chunk_whose_answer_was_lost_is_not_sent_twice(
     simulator: Simulator, app: registry.RemoteRepository
 ) -> None:
     """The registry took it: the next chunk follows."""
-
-    async def lost(request: faults.web.Request, right: faults.Handler) -> object:
-        await right(request)
-        return await faults.reset()(request, right)
-
-    simulator.on("PATCH", "/uploads/", lost, times=1)  # type: ignore[arg-type]
+    simulator.on("PATCH", "/uploads/", faults.lost_answer(), times=1)
     await app.upload_blob(descriptor(), pieces())
     assert stored(simulator) == CONTENT
     assert methods(simulator) == ["POST", "PATCH", "GET", *["PATCH"] * 3, "PUT"]
@@ -122,12 +117,7 @@ async def test_a_commit_whose_answer_was_lost_counts(
     simulator: Simulator, app: registry.RemoteRepository
 ) -> None:
     """Sent again it meets no upload; the blob is there."""
-
-    async def lost(request: faults.web.Request, right: faults.Handler) -> object:
-        await right(request)
-        return await faults.reset()(request, right)
-
-    simulator.on("PUT", "/uploads/", lost, times=1)  # type: ignore[arg-type]
+    simulator.on("PUT", "/uploads/", faults.lost_answer(), times=1)
     await app.upload_blob(descriptor(), CONTENT)
     assert stored(simulator) == CONTENT
 

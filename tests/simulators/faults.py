@@ -84,6 +84,16 @@ def reset() -> Fault:
     return fault
 
 
+def lost_answer() -> Fault:
+    """Do what was asked, then break the connection."""
+
+    async def fault(request: web.Request, right: Handler) -> web.StreamResponse:
+        await right(request)
+        return _hang_up(request)
+
+    return fault
+
+
 def cut(after: int) -> Fault:
     """Break the connection after so many bytes of the right body."""
 

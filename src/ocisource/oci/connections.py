@@ -217,7 +217,10 @@ class SocksConnector(aiohttp.BaseConnector):
     ) -> client_proto.ResponseHandler:
         host, port = req.url.raw_host or "", req.url.port or 0
         async with asyncio.timeout(timeout.sock_connect):
-            sock = await self._tunnel(host.strip("[]"), port)
+            try:
+                sock = await self._tunnel(host.strip("[]"), port)
+            except OSError as error:
+                raise aiohttp.ClientProxyConnectionError(req.connection_key, error) from error
             is_tls = req.url.scheme == "https"
             try:
                 _, protocol = await self._loop.create_connection(
