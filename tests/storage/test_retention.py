@@ -136,6 +136,16 @@ def test_records_of_vanished_files_are_dropped_except_the_current_one(
     assert {file.path for file in local.files(shelf.FOLDER)} == {made[-1]}
 
 
+def test_latest_is_led_back_to_what_the_status_names(
+    local: store.LocalStore, clock: shelf.Clock
+) -> None:
+    """A newer file whose status was never written goes, and the link does not dangle."""
+    made = _put_series(local, clock, 2)
+    local.point_latest(shelf.FOLDER, made[1])
+    assert local.collect(shelf.FOLDER, current=made[0], ttl=0, records=1) == (made[1],)
+    assert (local.root / shelf.FOLDER / "latest.tar.gz").read_bytes() == b"1"
+
+
 def test_a_missing_folder_holds_nothing_to_collect(local: store.LocalStore) -> None:
     """No folder, no garbage, no error."""
     assert local.collect(shelf.FOLDER, current=shelf.PATH) == ()

@@ -60,7 +60,7 @@ class Connections(web.Server):
         self._idle_timeout = idle_timeout
         self._limit = limit
         self._idle: dict[web.RequestHandler, asyncio.Transport] = {}
-        self._busy: dict[web.RequestHandler, asyncio.Transport] = {}
+        self._busy: dict[web.RequestHandler, asyncio.Task[Any] | None] = {}
         self._quiet = asyncio.Event()
         self._quiet.set()
         self.is_draining = False
@@ -85,7 +85,8 @@ class Connections(web.Server):
         transport.set_write_buffer_limits(high=0)
         if len(self) >= self._limit and not self._is_room_made():
             transport.write(REFUSAL)
-            transport.close()
+            # Not at once: aiohttp wants to see its task begin before the connection ends.
+            asyncio.get_running_loop().call_soon(handler.force_close)
             return
         self._idle[handler] = transport
 
@@ -108,16 +109,21 @@ class Connections(web.Server):
         transport = self._idle.pop(connection, None)
         if transport is None:
             raise ConnectionResetError("the connection was closed meanwhile")
-        self._busy[connection] = transport
+        self._busy[connection] = asyncio.current_task()
         self._quiet.clear()
         try:
             return await self._handler(request)
+        except ConnectionError:
+            transport.abort()
+            raise
         except Exception as exc:
-            if not isinstance(exc, ConnectionError):
-                _log.exception("failed to answer %s %s", request.method, request.raw_path)
+            _log.exception("failed to answer %s %s", request.method, request.raw_path)
             # Part of the answer may be under way: only an abort tells the client.
             transport.abort()
             raise ConnectionResetError(str(exc)) from exc
+        except asyncio.CancelledError:
+            transport.abort()
+            raise
         finally:
             del self._busy[connection]
             if not transport.is_closing():
@@ -135,6 +141,9 @@ class Connections(web.Server):
                 await self._quiet.wait()
         except TimeoutError:
             _log.warning("cutting off %d downloads after %g s", len(self._busy), grace)
-            for transport in tuple(self._busy.values()):
-                transport.abort()
-        await self.shutdown(timeout=1.0)
+            # Aborting the transports would not wake a sendfile(2) that waits for its client.
+            for task in tuple(self._busy.values()):
+                if task is not None:
+                    task.cancel()
+            await self._quiet.wait()
+        await self.shutdown(timeout=_LINGER)

@@ -96,7 +96,8 @@ class Reader:
 
     def _relative(self, target: str) -> str:
         # Flux writes the absolute path of the file into its links.
+        inside = Path(os.path.normpath(target))
         for root in (self.root, self._real_root):
-            if Path(target).is_relative_to(root):
-                return str(Path(os.path.normpath(target)).relative_to(root))
+            if inside.is_relative_to(root):
+                return str(inside.relative_to(root))
         raise FileNotFoundError(errno.ENOENT, "a link that leads out of the store", target)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping
 
 from ocisource import errors
-from ocisource.storage import index, paths, premises
+from ocisource.storage import index, paths, placement, premises
 
 _LOCK_SUFFIX = ".lock"  # of a Flux that used this directory before
 
@@ -39,6 +39,8 @@ def collect(
         }
         _forget(place, recorded.keys() - present.keys() - {current})
         doomed = rule(dict(list(present.items())[:max_files]))
+        if current in present:
+            _lead_back(current, descriptor)
         for path in doomed:
             if is_late():
                 raise errors.StorageError("context deadline exceeded")
@@ -57,6 +59,15 @@ def _names(folder: int) -> list[str]:
             and not entry.name.endswith(_LOCK_SUFFIX)
             and entry.is_file(follow_symlinks=False)
         )
+
+
+def _lead_back(current: str, folder: int) -> None:
+    """Let the latest link name what the status names.
+
+    They differ when the status of a newer file was never written: that file is about to go.
+    """
+    if paths.is_present(paths.LATEST, folder):
+        placement.link(folder, paths.LATEST, paths.divide(current)[1])
 
 
 def _adopted(place: premises.Premises, path: str, name: str, folder: int) -> index.StoredFile:
