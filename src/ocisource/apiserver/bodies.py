@@ -1,4 +1,4 @@
-"""Bodies of requests: bounded, decoded from JSON or YAML, with duplicate members noticed.
+"""Bodies of requests: bounded, decoded from JSON, YAML or protobuf, duplicate members noticed.
 
 YAML comes in from ``kubectl apply --server-side``; it is bounded in size, depth and in what its
 aliases unfold to, before anything is built from it.
@@ -14,7 +14,7 @@ import msgspec
 import yaml
 
 from ocisource import errors
-from ocisource.apiserver import failures
+from ocisource.apiserver import failures, protobuf
 
 MAX_BODY = 3 * 1024 * 1024  # bytes; kube-apiserver's MaxRequestBodyBytes
 MAX_DEPTH = 512  # nested values; far above any schema, far below the interpreter's stack
@@ -26,7 +26,7 @@ JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
-OBJECT_TYPES = (JSON, YAML, "application/vnd.kubernetes.protobuf")
+OBJECT_TYPES = (JSON, YAML, protobuf.MEDIA_TYPE)
 PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
 
 _OPENERS = re.compile(rb"[\[{\]}\"\\]")
@@ -52,7 +52,9 @@ def media_type(header: str) -> str:
 
 
 def decode(data: bytes, *, content_type: str, is_strict: bool = False) -> Decoded:
-    """Decode JSON or YAML; raises InvalidInputError with what Go's decoders would say."""
+    """Decode JSON, YAML or protobuf; raises InvalidInputError with what Go's decoders would say."""
+    if content_type == protobuf.MEDIA_TYPE:
+        return Decoded(protobuf.decode(data))
     if content_type in (YAML, APPLY_PATCH) and not data.lstrip().startswith(b"{"):
         return Decoded(_yaml(data))
     check_depth(data)

@@ -214,7 +214,7 @@ class Verbs:
         return requests.WriteOptions.parse(call.query, kind=name, user_agent=call.user_agent)
 
     async def _object(self, call: Call, options: requests.WriteOptions) -> bodies.Decoded:
-        if call.content_type not in (bodies.JSON, bodies.YAML, ""):
+        if call.content_type not in (*bodies.OBJECT_TYPES, ""):
             raise failures.unsupported_media_type(bodies.OBJECT_TYPES)
         data = await call.body()
         try:
