@@ -20,6 +20,7 @@ from ocisource.apiserver import (
     answers,
     bodies,
     discovery,
+    documents,
     failures,
     kinds,
     negotiation,
@@ -42,6 +43,7 @@ class Parts:
 
     registry: resources.Registry
     authority: access.Authority
+    documents: documents.Documents
     verbs: verbs.Verbs
     subresources: subresources.Subresources
     now: Callable[[], float]
@@ -100,32 +102,37 @@ class Endpoint:
         access.check(user, access.Question(request.method.lower(), path=path))
         if request.method not in {"GET", "HEAD"}:
             raise failures.method_not_allowed()
-        registry = self._parts.registry
         accept = request.headers.get("Accept", "")
         parts = [part for part in path.split("/") if part]
-        shown: Mapping[str, Any] | None
-        match parts:
-            case ["api" | "apis"]:
-                form = negotiation.choose(
-                    accept, shapes=negotiation.DISCOVERY_SHAPES, is_pretty=is_pretty
-                )
-                return self._root(form, is_core=parts[0] == "api")
-            case ["version"]:
-                shown = discovery.VERSION
-            case []:
-                shown = discovery.paths(registry)
-            case ["api", version]:
-                shown = discovery.resource_list(registry, "", version)
-            case ["apis", group]:
-                shown = discovery.group(registry, group)
-            case ["apis", group, version]:
-                shown = discovery.resource_list(registry, group, version)
-            case _:
-                shown = None
+        if parts[:1] == ["openapi"]:
+            found = self._parts.documents.find(parts[1:], accept=accept)
+            if found is None:
+                raise failures.no_such_path()
+            return found
+        is_root = parts in (["api"], ["apis"])
+        shapes = negotiation.DISCOVERY_SHAPES if is_root else negotiation.NO_SHAPES
+        form = negotiation.choose(accept, shapes=shapes, is_pretty=is_pretty)
+        if is_root:
+            return self._root(form, is_core=parts[0] == "api")
+        shown = self._described(parts)
         if shown is None:
             raise failures.no_such_path()
-        form = negotiation.choose(accept, shapes=negotiation.NO_SHAPES, is_pretty=is_pretty)
         return answers.document(shown, form)
+
+    def _described(self, parts: list[str]) -> Mapping[str, Any] | None:
+        registry = self._parts.registry
+        match parts:
+            case ["version"]:
+                return discovery.VERSION
+            case []:
+                return discovery.paths(registry)
+            case ["api", version]:
+                return discovery.resource_list(registry, "", version)
+            case ["apis", group]:
+                return discovery.group(registry, group)
+            case ["apis", group, version]:
+                return discovery.resource_list(registry, group, version)
+        return None
 
     def _root(self, form: negotiation.Form, *, is_core: bool) -> answers.Answer:
         registry = self._parts.registry

@@ -31,6 +31,7 @@ from ocisource.apiserver import (
     certificates,
     crds,
     database,
+    documents,
     endpoint,
     janitor,
     kinds,
@@ -138,6 +139,7 @@ async def serve(
             endpoint.Parts(
                 registry=registry,
                 authority=authority,
+                documents=documents.Documents(registry),
                 verbs=verbs.Verbs(held, written, clock=clock),
                 subresources=below,
                 now=source.now,
