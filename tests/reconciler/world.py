@@ -290,13 +290,21 @@ def is_ready(obj: Object) -> bool:
 async def create(
     cluster: config.ClusterConfig, *, namespace: str, folder: pathlib.Path
 ) -> AsyncIterator[World]:
-    """A world in an existing namespace of a cluster that has the CRD."""
+    """A world in a namespace, which is made here, of a cluster that has the CRD."""
     store = folder / "store"
     store.mkdir(parents=True)
     loopback = demo.Registry()
     host = await loopback.start()
     try:
         async with client.Client(cluster) as api:
+            await api.patch(
+                resources.NAMESPACES,
+                namespace,
+                patch.apply(
+                    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+                ),
+                is_forced=True,
+            )
             yield World(
                 api=api,
                 namespace=namespace,
