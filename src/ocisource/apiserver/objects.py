@@ -24,6 +24,7 @@ from ocisource.apiserver import (
     store,
 )
 from ocisource.wire import status as statuses
+from ocisource.wire import timestamps
 
 MAX_NAME_TRIES = 8  # of a generated name that is taken; kube-apiserver's retry as well
 NAMESPACES = "namespaces"
@@ -300,10 +301,8 @@ class Objects:
             return Written(obj)
         if kind.resource.qualified == NAMESPACES:
             obj.setdefault("status", {})["phase"] = "Terminating"
-            stamped = copy.deepcopy(obj)
-            stamped["metadata"]["finalizers"] = [lifecycle.FOREGROUND]
-            lifecycle.mark_deleted(stamped, options=options, now=self._source.now())
-            obj["metadata"]["deletionTimestamp"] = stamped["metadata"]["deletionTimestamp"]
+            now = timestamps.format_seconds(self._source.now())
+            obj["metadata"]["deletionTimestamp"] = now
         else:
             obj["metadata"].setdefault("finalizers", []).append(CLEANUP)
             lifecycle.mark_deleted(obj, options=options, now=self._source.now())
