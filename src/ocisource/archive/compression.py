@@ -22,7 +22,7 @@ Compression = Literal["gzip", "zstd", "none"]
 
 WINDOW = 256 << 10  # bytes; a multiple of tar's 512, small enough to stay in a core's cache
 _ISAL_ERROR = cast("type[Exception]", igzip_lib.IsalError)  # its stub calls it an instance
-_READ = 64 << 10  # bytes of the blob at a time
+_READ = 256 << 10  # bytes of the blob at a time
 _ZSTD_WINDOW = 128 << 20  # bytes; what zstd's own command line accepts without --long
 _ZSTD_PIECE = 512  # bytes; 4 bytes of zstd can mean 128 KiB, so this can mean 16 MiB
 

@@ -16,13 +16,12 @@ _FILE_MODES = (
     ustar.Template.of(ustar.TYPE_FILE, 0o700),
 )
 _DIRECTORY_MODE = ustar.Template.of(ustar.TYPE_DIRECTORY, 0o750)
-_BATCH = 64 << 10  # bytes of the stream put together before the packer gets them
 
 
 class Data(Protocol):
     """Where the data of entries is, by their offset in the layer's tar stream."""
 
-    def data(self, offset: int, size: int) -> bytes:
+    def data(self, offset: int, size: int) -> bytes | memoryview:
         """At most spool.SMALL bytes."""
         ...
 
@@ -34,91 +33,99 @@ class Data(Protocol):
 class Tree:
     """Writes a tree's tar stream into a packer; ``entries`` and ``ignored`` count what came."""
 
+    __slots__ = ("_allowed", "_limits", "_out", "_pending", "_scopes", "entries", "ignored")
+
     def __init__(
         self, out: packer.Packer, *, rules: gitignore.Rules, limits: bounds.Limits
     ) -> None:
         self._out = out
         self._limits = limits
         self._allowed = bounds.bound(limits.entries)
-        self._scopes = [(b"", rules.root())]
-        self._parts: list[bytes] = [ustar.header(_DIRECTORY_MODE, b".", 0)]
-        self.entries = 1
+        self._scopes = [(b"", rules.root())]  # directories from the root to the current one
+        self._pending = 0  # bytes in the packer's parts
+        self.entries = 0
         self.ignored = 0
 
     def write(self, entries: Iterable[untar.Entry], source: Data) -> None:
-        """Write all entries, which are in the order of a walk, and the end of the archive.
+        """Write the root, all entries, which are in the order of a walk, and the archive's end.
 
         Raises LimitExceededError, UnsafeEntryError, and what the packer and ``source`` raise.
         """
-        parts = self._parts
-        batched = 512
-        directory = b""
+        self._put(ustar.header(_DIRECTORY_MODE, b".", 0))
+        self.entries = 1
+        self._files(entries, source)
+        self._put(ustar.END)
+
+    def _files(self, entries: Iterable[untar.Entry], source: Data) -> None:
+        """Write the entries. Like untar's loop, this one is what many small files cost."""
+        append = self._out.parts.append
+        pending = self._pending
+        directory = last_file = b""
         is_ignored = self._scopes[0][1].tester()
-        last_file = b""
         read = source.data
         header = ustar.header
         padding = ustar.PADDING
-        count = 0
+        templates = _FILE_MODES
+        is_directory, small, full = untar.DIRECTORY, spool.SMALL, packer.BLOCK
+        count = ignored = 0
         for key, offset, kind, size in entries:
             above, _, name = key.rpartition(b"\0")
-            if kind == untar.DIRECTORY:
+            if kind == is_directory:
                 above = key
             if above != directory:
+                # In this order nothing can stand between a file and what lies "below" it.
                 if last_file and (above + b"\0").startswith(last_file + b"\0"):
                     raise arrange.conflict(last_file)
-                before = len(parts)
+                self._pending = pending
                 self._enter(above)
-                batched += 512 * (len(parts) - before)
+                pending = self._pending
                 directory = above
                 is_ignored = self._scopes[-1][1].tester()
-            if kind == untar.DIRECTORY:
+            if kind == is_directory:
                 continue
             last_file = key
             if is_ignored(name):
-                self.ignored += 1
+                ignored += 1
                 continue
             count += 1
-            parts.append(header(_FILE_MODES[kind], key.replace(b"\0", b"/"), size))
-            if size <= spool.SMALL:
-                parts.append(read(offset, size))
-                parts.append(padding[size & 511])
-                batched += size + 1024
+            head = header(templates[kind], key.replace(b"\0", b"/"), size)
+            append(head)
+            pending += len(head) + (size + 511 & -512)
+            if size <= small:
+                append(read(offset, size))
+                append(padding[size & 511])
             else:
-                self._flush()
-                batched = 0
+                pending -= size
                 for piece in source.pieces(offset, size):
-                    self._out.feed(piece)
-                parts.append(padding[size & 511])
-            if batched >= _BATCH:
-                self._flush()
-                batched = 0
+                    pending = self._out.put(piece, pending)
+                append(padding[size & 511])
+            if pending >= full:
+                pending = self._out.cut(pending)
+        self._pending = pending
         self.entries += count
-        parts.append(ustar.END)
-        self._flush()
+        self.ignored += ignored
 
-    def _flush(self) -> None:
-        self._out.feed(b"".join(self._parts))
-        self._parts.clear()
+    def _put(self, data: bytes) -> None:
+        self._pending = self._out.put(data, self._pending)
 
     def _enter(self, path: bytes) -> None:
         """Go to a directory: write the entries of those on the way that are not ignored."""
         scopes = self._scopes
         while scopes[-1][0] and not (path + b"\0").startswith(scopes[-1][0] + b"\0"):
             scopes.pop()
-        start = len(scopes[-1][0]) + bool(scopes[-1][0])
-        while start <= len(path) and path != scopes[-1][0]:
+        above, scope = scopes[-1]
+        end = len(above)
+        while end < len(path):
+            start = end + 1 if end else 0
             end = path.find(b"\0", start)
-            end = len(path) if end < 0 else end
+            end = end if end >= 0 else len(path)
             below = path[:end]
-            scope = scopes[-1][1].child(path[start:end], path=below)
+            scope = scope.child(path[start:end], path=below)
             scopes.append((below, scope))
-            start = end + 1
             if scope.is_excluded:
                 self.ignored += 1
                 continue
             self.entries += 1
             if self.entries > self._allowed:
                 raise bounds.overcrowded(self._limits)
-            self._parts.append(ustar.header(_DIRECTORY_MODE, below.replace(b"\0", b"/"), 0))
-            if len(self._parts) * 512 >= _BATCH:
-                self._flush()
+            self._put(ustar.header(_DIRECTORY_MODE, below.replace(b"\0", b"/"), 0))

@@ -17,13 +17,14 @@ from ocisource.archive import limits as bounds
 BLOCK: Final = 256 << 10  # bytes; part of the format: another value makes other files
 LEVEL: Final = 2  # likewise
 _GZIP_WINDOW_BITS = 31
-_MEMORY_LEVEL = 9  # of isal; likewise part of the format
-
-Bytes = bytes | bytearray | memoryview
+MEMORY_LEVEL = 9  # of isal; likewise part of the format
 
 
 class Packer:
     """Takes a tar stream in pieces of any length; ``write`` gets the gzip stream.
+
+    Pieces pile up in ``parts`` until they make a block. Who has many small ones appends them there
+    itself and calls cut() when they hold BLOCK bytes or more.
 
     The cancel token is asked once a block; a block takes about a millisecond, nearly all of it
     without the interpreter's lock.
@@ -31,14 +32,12 @@ class Packer:
 
     __slots__ = (
         "_allowed",
-        "_block",
         "_compressor",
-        "_filled",
         "_is_cancelled",
         "_limits",
         "_tar",
         "_write",
-        "packed_bytes",
+        "parts",
     )
 
     def __init__(
@@ -52,51 +51,61 @@ class Packer:
         self._limits = limits
         self._is_cancelled = is_cancelled
         self._allowed = bounds.bound(limits.unpacked_bytes)
-        self._block = bytearray(BLOCK)
-        self._filled = 0
         self._compressor = isal_zlib.compressobj(
-            LEVEL, wbits=_GZIP_WINDOW_BITS, memLevel=_MEMORY_LEVEL
+            LEVEL, wbits=_GZIP_WINDOW_BITS, memLevel=MEMORY_LEVEL
         )
         self._tar = digest.Hasher()
-        self.packed_bytes = 0
+        self.parts: list[bytes | memoryview] = []
 
     @property
     def tar_digest(self) -> digest.Digest:
-        """Digest of the tar stream so far, whole blocks only before finish()."""
+        """Digest of the tar stream, after finish()."""
         return self._tar.digest
 
     @property
     def tar_size(self) -> int:
-        """Bytes of the tar stream so far, whole blocks only before finish()."""
+        """Bytes of the tar stream, after finish()."""
         return self._tar.size
 
-    def feed(self, data: Bytes) -> None:
-        """Take the next bytes of the tar stream.
+    def put(self, data: bytes | memoryview, pending: int) -> int:
+        """Append to ``parts``, which hold ``pending`` bytes; the bytes they hold then."""
+        self.parts.append(data)
+        pending += len(data)
+        return pending if pending < BLOCK else self.cut(pending)
+
+    def cut(self, pending: int) -> int:
+        """Pack the whole blocks of ``parts``, which hold ``pending`` bytes; the bytes left.
 
         Raises AbandonedError when called off, LimitExceededError for a stream over the bound.
         """
-        view = memoryview(data)
-        while view:
-            if not self._filled and len(view) >= BLOCK:
-                self._pack(view[:BLOCK])
-                view = view[BLOCK:]
-                continue
-            taken = min(BLOCK - self._filled, len(view))
-            self._block[self._filled : self._filled + taken] = view[:taken]
-            self._filled += taken
-            view = view[taken:]
-            if self._filled == BLOCK:
-                self._pack(self._block)
-                self._filled = 0
+        parts = self.parts
+        while pending >= BLOCK:
+            excess: list[bytes | memoryview] = []
+            while pending > BLOCK:
+                last = parts.pop()
+                pending -= len(last)
+                if pending < BLOCK:
+                    kept = BLOCK - pending
+                    view = memoryview(last)
+                    parts.append(view[:kept])
+                    excess.append(view[kept:])
+                    pending = BLOCK
+                else:
+                    excess.append(last)
+            self._pack(b"".join(parts))
+            parts[:] = excess[::-1]
+            pending = sum(map(len, parts))
+        return pending
 
     def finish(self) -> None:
-        """Compress and write what is left."""
-        if self._filled:
-            self._pack(memoryview(self._block)[: self._filled])
-            self._filled = 0
+        """Pack what is left in ``parts``, end the gzip stream."""
+        self.cut(sum(map(len, self.parts)))
+        if self.parts:
+            self._pack(b"".join(self.parts))
+            self.parts.clear()
         self._put(self._compressor.flush())
 
-    def _pack(self, block: Bytes) -> None:
+    def _pack(self, block: bytes) -> None:
         if self._is_cancelled():
             raise errors.AbandonedError("packing the layer was called off")
         self._tar.update(block)
@@ -106,5 +115,4 @@ class Packer:
 
     def _put(self, data: bytes) -> None:
         if data:
-            self.packed_bytes += len(data)
             self._write(data)

@@ -14,6 +14,7 @@ Everything here blocks; it is for a worker thread.
 """
 
 import dataclasses
+import itertools
 import types
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ from ocisource.archive import (
     packer,
     sourceignore,
     spool,
+    stream,
     untar,
 )
 from ocisource.archive.compression import Compression
@@ -35,6 +37,7 @@ from ocisource.archive.limits import Limits
 __all__ = ["MEMORY_BOUND", "Compression", "Limits", "Packed", "repack"]
 
 MEMORY_BOUND = 32 << 20  # bytes of tar held in memory
+_AHEAD = 2 << 20  # bytes of tar looked at before streaming begins
 _MAX_IGNORE_FILE = 1 << 20  # bytes of one .sourceignore, and of all of them together
 
 
@@ -50,10 +53,6 @@ class Packed:
     tar_size: int
     entries: int
     skipped: Mapping[str, int]
-
-
-class _NotStreamableError(Exception):
-    """The layer is not in order, or holds ignore rules: what was written must be taken back."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +114,7 @@ def repack(
     if rewind is not None:
         try:
             return _held(job, may_stream=True)
-        except _NotStreamableError:
+        except stream.NotStreamableError:
             rewind()
     return _held(job, may_stream=False)
 
@@ -123,14 +122,16 @@ def repack(
 def _held(job: _Job, *, may_stream: bool) -> Packed:
     """Hold the tar in memory, then in a file; or go over to streaming when memory is full."""
     index = untar.Index(job.limits)
+    ahead = min(_AHEAD, job.memory_bound)
     held = spool.Spool(job.spool_dir, memory_bound=job.memory_bound)
     with held, arrange.Entries(job.spool_dir) as entries:
         windows = job.windows()
         for window in windows:
-            if held.is_full and may_stream and index.is_ordered and not index.ignore_files:
+            if may_stream and index.length >= ahead and index.is_streamable:
                 ordered = entries.ordered(is_ordered=True)
-                stream = _Stream(held.taken(), window, windows, index)
-                return _written(job, index, stream.entries(ordered), stream, files=())
+                tape = stream.Tape(itertools.chain([window], windows), index, held=held.taken())
+                arriving = itertools.chain(ordered, tape.entries(is_order_needed=True))
+                return _written(job, index, arriving, tape, files=())
             held.add(window)
             entries.add(index.feed(window))
         index.finish()
@@ -173,64 +174,3 @@ def _ignore_files(index: untar.Index, held: spool.Spool) -> tuple[tuple[bytes, b
             )
         files[key.rpartition(b"\0")[0]] = b"".join(held.pieces(offset, size))
     return tuple(files.items())
-
-
-class _Stream:
-    """A tar stream read once, in its own order: the windows held so far, then the rest."""
-
-    def __init__(
-        self, held: list[bytes], window: bytes, rest: Iterator[bytes], index: untar.Index
-    ) -> None:
-        self._held = held[::-1]
-        self._rest = rest
-        self._index = index
-        self._pending = window
-        self._window = self._held.pop() if self._held else b""
-        self._base = 0
-        self._fresh: list[untar.Entry] = []
-
-    def entries(self, held: Iterator[untar.Entry]) -> Iterator[untar.Entry]:
-        """The entries of the windows held, then those of the rest as it is read."""
-        yield from held
-        while self._advance():
-            while self._fresh:
-                batch, self._fresh = self._fresh, []
-                yield from batch
-        self._index.finish()
-
-    def _advance(self) -> bool:
-        """Go to the next window; False at the end of the stream."""
-        self._base += len(self._window)
-        if self._held:
-            self._window = self._held.pop()
-            return True
-        self._window, self._pending = self._pending, b""
-        if not self._window:
-            self._window = next(self._rest, b"")
-        if not self._window:
-            return False
-        self._fresh = self._index.feed(self._window)
-        if not self._index.is_ordered or self._index.ignore_files:
-            raise _NotStreamableError
-        return True
-
-    def data(self, offset: int, size: int) -> bytes:
-        """At most spool.SMALL bytes, not before those asked for last."""
-        start = offset - self._base
-        data = self._window[start : start + size]
-        if len(data) == size and start >= 0:
-            return data
-        return b"".join(self.pieces(offset, size))
-
-    def pieces(self, offset: int, size: int) -> Iterator[memoryview]:
-        """Data not before that asked for last, in pieces."""
-        while size:
-            start = offset - self._base
-            if start >= len(self._window):
-                if not self._advance():
-                    raise errors.CorruptArchiveError("tar error: unexpected EOF")
-                continue
-            piece = memoryview(self._window)[start : start + size]
-            offset += len(piece)
-            size -= len(piece)
-            yield piece

@@ -40,6 +40,8 @@ CI = (
 )
 EXTRA = ("**/.goreleaser.yml", "**/.sops.yaml", "**/.flux.yaml")
 
+COMMAND_LINE = (*VCS, *EXTENSIONS)  # what --ignore-paths of push, build and diff defaults to
+
 MAX_PATTERNS = 10_000  # of one layer: each is looked at for each directory
 _MAX_LINE = 65_535  # bytes without the newline, as Go's bufio.Scanner takes them
 # Go's unicode.IsSpace (strings.TrimSpace); Python's strip() knows four control characters more.
@@ -87,5 +89,8 @@ def effective(ignore: str | None, files: Sequence[tuple[bytes, bytes]] = ()) -> 
             f"the ignore rules hold {len(patterns)} patterns, more than {MAX_PATTERNS}; "
             "join some of them with wildcards"
         )
-    defaults = VCS if patterns else (*VCS, *EXTENSIONS, *CI, *EXTRA)
-    return gitignore.Rules([*parse_list(defaults), *patterns])
+    return gitignore.Rules([*_VCS_PATTERNS, *patterns]) if patterns else _DEFAULT_RULES
+
+
+_VCS_PATTERNS = tuple(parse_list(VCS))
+_DEFAULT_RULES = gitignore.Rules(parse_list((*VCS, *EXTENSIONS, *CI, *EXTRA)))

@@ -14,6 +14,7 @@ from typing import BinaryIO, Self, cast
 from ocisource import errors
 from ocisource.archive.compression import WINDOW
 
+COPIED = 2048  # bytes; up to here a copy is cheaper than a view
 SMALL = 64 << 10  # bytes; below it an entry's data is handed over in one piece
 
 
@@ -88,15 +89,19 @@ class Spool:
         windows, self._windows = self._windows, []
         return windows
 
-    def data(self, offset: int, size: int) -> bytes:
+    def data(self, offset: int, size: int) -> bytes | memoryview:
         """At most SMALL bytes from ``offset`` on."""
         if self._file is not None:
             return os.pread(self._file.fileno(), size, offset)
         number, start = divmod(offset, WINDOW)
-        data = self._windows[number][start : start + size]
-        if len(data) < size:
-            data += self._windows[number + 1][: size - len(data)]
-        return data
+        window = self._windows[number]
+        if start + size > WINDOW:
+            return window[start:] + self._windows[number + 1][: start + size - WINDOW]
+        return (
+            memoryview(window)[start : start + size]
+            if size > COPIED
+            else window[start : start + size]
+        )
 
     def pieces(self, offset: int, size: int) -> Iterator[memoryview]:
         """``size`` bytes from ``offset`` on, in pieces."""

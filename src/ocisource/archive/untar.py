@@ -20,6 +20,7 @@ from ocisource.archive import limits as bounds
 from ocisource.archive import pax, sourceignore
 
 BLOCK = 512  # bytes; tar's unit
+_NAME = 100  # bytes; the name field's
 FILE, EXECUTABLE, DIRECTORY = 0, 1, 2  # kinds of entries
 
 Entry = tuple[bytes, int, int, int]
@@ -30,6 +31,7 @@ _ANY_EXECUTE = 0o111
 _USTAR = b"ustar\0"
 _STAR_MARK = b"tar\0"  # Joerg Schilling's star: a shorter prefix field, times after it
 _SLASH, _BACKSLASH = b"/\\"
+_SUSPECT_ENDS = (b"/", b".")
 _HIGH_BIT = 0x80
 _V7, _REGULAR, _HARD_LINK, _SYMLINK, _DIRECTORY, _CONTIGUOUS = 0, *b"01257"
 _FILES = frozenset((_V7, _REGULAR, _CONTIGUOUS))
@@ -125,6 +127,11 @@ class Index:
             raise bounds.overcrowded(self._limits)
         return found
 
+    @property
+    def is_streamable(self) -> bool:
+        """Whether the entries so far came in order, and hold no ignore rules for others."""
+        return self.is_ordered and not self.ignore_files
+
     def finish(self) -> None:
         """Raise CorruptArchiveError unless the stream may end here."""
         is_pending = self._long_name is not None or self._records is not None
@@ -148,13 +155,14 @@ class Index:
         count = 0
         while position < end:
             header = window[position : position + 512]
+            # Adler-32's low half is 1 + the sum of bytes modulo 65521; the checksum field itself
+            # counts as eight spaces. A checksum wrong by exactly 65521 goes unseen.
             stated = header[148:156]
-            digits = stated.strip(b" \0")
-            # Adler-32's low half is 1 + the sum of bytes modulo 65521, which half a block never
-            # reaches; the checksum field itself counts as eight spaces.
-            if not digits.isdigit() or (checksum(header[:256]) & 0xFFFF) + (
-                checksum(header[256:]) & 0xFFFF
-            ) - (checksum(stated) & 0xFFFF) + 255 != int(digits, 8):
+            try:
+                wanted = int(stated[:6], 8)
+            except ValueError:
+                wanted = -1
+            if (checksum(header) & 0xFFFF) - (checksum(stated) & 0xFFFF) + 256 != wanted:
                 if header == _ZEROS:
                     position += 512
                     if self._has_zeros:
@@ -166,24 +174,25 @@ class Index:
             if self._has_zeros:
                 raise _corrupt("a lone zero block amid the archive")
             digits = header[124:136].rstrip(b" \0")
-            size = int(digits, 8) if digits.isdigit() else _number(header[124:136])
+            size = int(digits, 8) if digits.isdigit() else number(header[124:136])
             kind = header[156]
-            if kind in _META:
+            if kind != _REGULAR and kind in _META:
                 position += 512
                 self._begin(kind, size)
                 break
             if is_plain and not header[345]:
-                name = header[:100].rstrip(b"\0")
-                if 0 in name:
-                    name = name[: name.index(0)]
+                length = header.find(0, 0, _NAME)
+                name = header[:length] if length >= 0 else header[:_NAME]
             else:
                 name, size = self._named(header, size)
                 is_plain = True
             if (
-                name[-1:] in b"/."
+                # rpartition: the quickest way to look for two bytes
+                not name
                 or name[0] == _SLASH
-                or b"./" in name
-                or b"//" in name
+                or name.endswith(_SUSPECT_ENDS)
+                or name.rpartition(b"./")[1]
+                or name.rpartition(b"//")[1]
                 or _BACKSLASH in name
             ):
                 name, kind = _cleaned(name, kind, size)
@@ -229,7 +238,7 @@ class Index:
                 raise _corrupt("both a GNU long name and a PAX path for one entry")
             name = records.path
         if name is None:
-            name = _until_nul(header[:100])
+            name = _until_nul(header[:_NAME])
             if header[257:263] == _USTAR:
                 end = 476 if header[508:] == _STAR_MARK else 500
                 prefix = _until_nul(header[345:end])
@@ -273,7 +282,7 @@ class Index:
             self._records = pax.parse(body, is_global=False)
 
     def _mode(self, field: bytes) -> int:
-        kind = EXECUTABLE if _number(field) & _ANY_EXECUTE else FILE
+        kind = EXECUTABLE if number(field) & _ANY_EXECUTE else FILE
         if len(self._modes) < _MAX_MODES:
             self._modes[field] = kind
         return kind
@@ -307,14 +316,14 @@ def _check(header: bytes) -> None:
 
     Blanks and NULs around the digits, and sums over signed bytes.
     """
-    stated = _number(header[148:156])
+    stated = number(header[148:156])
     unsigned = sum(header) - sum(header[148:156]) + 8 * ord(" ")
     high = sum(byte >= _HIGH_BIT for byte in header[:148] + header[156:])
     if stated not in (unsigned, unsigned - 0x100 * high):
         raise _corrupt("invalid tar header")
 
 
-def _number(field: bytes) -> int:
+def number(field: bytes) -> int:
     """A number in octal digits, or in base 256 if the top bit is set (GNU tar)."""
     if field[0] & _HIGH_BIT:
         value = int.from_bytes(field[1:], "big")

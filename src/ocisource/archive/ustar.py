@@ -27,7 +27,7 @@ class Template:
 
     typeflag: bytes
     mode: int
-    owner: bytes
+    middles: tuple[bytes, ...]  # what is between name and size, by the length of the name
     tail: bytes
     total: int
 
@@ -38,7 +38,8 @@ class Template:
         tail = (typeflag + bytes(100) + b"ustar\x0000" + bytes(64) + _NO_ID + _NO_ID).ljust(
             356, b"\0"
         )
-        return cls(typeflag, mode, owner, tail, sum(owner + _NO_TIME + b" " * 8 + tail))
+        middles = tuple(bytes(_NAME - length) + owner for length in range(_NAME + 1))
+        return cls(typeflag, mode, middles, tail, sum(owner + _NO_TIME + b" " * 8 + tail))
 
 
 def header(template: Template, name: bytes, size: int) -> bytes:
@@ -47,15 +48,9 @@ def header(template: Template, name: bytes, size: int) -> bytes:
         return _long_header(template, name, size)
     digits = b"%011o\0" % size
     # Adler-32's low half is 1 + the sum of bytes, exact for up to 256 of them.
-    total = template.total + (adler32(name) & 0xFFFF) + (adler32(digits) & 0xFFFF) - 2
-    return b"%b%b%b%b%06o\0 %b" % (
-        name.ljust(_NAME, b"\0"),
-        template.owner,
-        digits,
-        _NO_TIME,
-        total,
-        template.tail,
-    )
+    total = template.total + (adler32(digits, adler32(name)) & 0xFFFF) - 1
+    middle = template.middles[len(name)]
+    return b"%b%b%b00000000000\0%06o\0 %b" % (name, middle, digits, total, template.tail)
 
 
 def _long_header(template: Template, name: bytes, size: int) -> bytes:
@@ -122,11 +117,5 @@ def _block(template: Template, name: bytes, size: int, *, prefix: bytes = b"") -
     if prefix:
         tail = tail[:189] + prefix.ljust(_PREFIX, b"\0") + tail[344:]
     total = template.total + sum(name) + sum(digits) + sum(prefix)
-    return b"%b%b%b%b%06o\0 %b" % (
-        name.ljust(_NAME, b"\0"),
-        template.owner,
-        digits,
-        _NO_TIME,
-        total,
-        tail,
-    )
+    middle = template.middles[len(name)]
+    return b"%b%b%b%b%06o\0 %b" % (name, middle, digits, _NO_TIME, total, tail)

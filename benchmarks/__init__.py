@@ -1,0 +1,1 @@
+"""Measurements, each of them a ratio within one run: ``python -m benchmarks.{name}``."""
