@@ -26,7 +26,6 @@ VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1b
 TIMEOUT = 60.0  # seconds a plugin may take; people may have to press a button
 EARLY = 10.0  # seconds before its expiry at which a credential is renewed
 MAX_OUTPUT_BYTES = 1024 * 1024  # a token or a certificate is far smaller
-_READ_BYTES = 64 * 1024
 
 
 class _Status(msgspec.Struct, rename="camel"):
@@ -139,13 +138,16 @@ class ExecLogin:
         plugin = self._plugin
         environment = dict(self._environ) | dict(plugin.environment)
         environment["KUBERNETES_EXEC_INFO"] = plugin.exec_info()
+        loop = asyncio.get_running_loop()
         try:
-            process = await asyncio.create_subprocess_exec(
+            transport, run = await loop.subprocess_exec(
+                _Run,
                 plugin.command,
                 *plugin.arguments,
                 env=environment,
                 stdin=None if plugin.is_interactive else asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
+                stderr=None,
                 # A group of its own, so that a plugin's children end with it.
                 start_new_session=not plugin.is_interactive,
             )
@@ -156,41 +158,33 @@ class ExecLogin:
             ) from exc
         try:
             async with asyncio.timeout(self._timeout):
-                output = await self._read(process)
-                code = await process.wait()
+                await run.is_over.wait()
         except TimeoutError as exc:
             raise errors.CredentialError(
                 f"exec: executable {plugin.command} did not answer within {self._timeout:g}s"
             ) from exc
         finally:
-            await self._end(process)
-        if code:
+            await self._end(transport, run)
+        if run.is_too_much:
+            raise errors.CredentialError(
+                f"exec: executable {plugin.command} printed more than {MAX_OUTPUT_BYTES} bytes"
+            )
+        if code := transport.get_returncode():
             raise errors.CredentialError(
                 f"exec: executable {plugin.command} failed with exit code {code}"
             )
-        return output
+        return bytes(run.output)
 
-    async def _read(self, process: asyncio.subprocess.Process) -> bytes:
-        assert process.stdout is not None
-        output = bytearray()
-        while chunk := await process.stdout.read(_READ_BYTES):
-            output += chunk
-            if len(output) > MAX_OUTPUT_BYTES:
-                raise errors.CredentialError(
-                    f"exec: executable {self._plugin.command} printed more than "
-                    f"{MAX_OUTPUT_BYTES} bytes"
-                )
-        return bytes(output)
-
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
-        if process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            if self._plugin.is_interactive:
-                process.kill()
-            else:
-                os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+    async def _end(self, transport: asyncio.SubprocessTransport, run: "_Run") -> None:
+        """Kill what still runs, and wait until it is gone."""
+        if transport.get_returncode() is None:
+            with contextlib.suppress(ProcessLookupError):
+                if self._plugin.is_interactive:
+                    transport.kill()
+                else:
+                    os.killpg(transport.get_pid(), signal.SIGKILL)
+        transport.close()
+        await run.is_gone.wait()
 
     def _parse(self, output: bytes) -> tuple[logins.Login, float | None]:
         where = f"exec: executable {self._plugin.command}"
@@ -224,3 +218,32 @@ class ExecLogin:
             certificate_pem=status.client_certificate_data.encode(),
             key_pem=status.client_key_data.encode(),
         ), expires_at
+
+
+class _Run(asyncio.SubprocessProtocol):
+    """One run of a plugin: what it prints, within bounds, and when it is over.
+
+    The streams of asyncio.subprocess would not do: a process that is killed while its output
+    waits to be read is never seen to end by them.
+    """
+
+    def __init__(self) -> None:
+        self.output = bytearray()
+        self.is_too_much = False
+        self.is_over = asyncio.Event()  # it ended by itself, or printed too much
+        self.is_gone = asyncio.Event()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Take what was printed."""
+        del fd
+        if len(self.output) + len(data) > MAX_OUTPUT_BYTES:
+            self.is_too_much = True
+            self.is_over.set()
+        else:
+            self.output += data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The process ended, and its output has been read."""
+        del exc
+        self.is_over.set()
+        self.is_gone.set()

@@ -1,0 +1,219 @@
+"""The recorder: writes in the background, loses nothing it need not lose."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import pytest
+
+from ocisource.kube import events, resources
+from tests.kube import conftest
+from tests.simulators import faketime, kubeapi
+
+EVENTS = r"/namespaces/apps/events"
+ABOUT = resources.ObjectReference(
+    kind="Thing", namespace="apps", name="one", uid="u1", api_version="g/v1", resource_version="5"
+)
+NewRecorder = Callable[..., events.Recorder]
+
+
+@pytest.fixture
+async def new_recorder(
+    new_client: conftest.NewClient, time: faketime.FakeTime
+) -> AsyncIterator[NewRecorder]:
+    """Recorders at work: ``new_recorder(is_running=True, …)``."""
+    tasks = []
+
+    def make(*, is_running: bool = True, **more: object) -> events.Recorder:
+        made = events.Recorder(
+            new_client(retries=0),
+            component="source-controller",
+            host="pod-1",
+            clock=time.clock,
+            wall=time.clock,
+            sleep=time.skip,
+            **more,  # type: ignore[arg-type]
+        )
+        if is_running:
+            tasks.append(asyncio.create_task(made.run()))
+        return made
+
+    yield make
+    for task in tasks:
+        assert not task.done()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def record(recorder: events.Recorder, message: str = "m", **more: object) -> None:
+    """Record a warning."""
+    options: dict[str, object] = {"event_type": events.WARNING, "reason": "Failed"} | more
+    recorder.record(ABOUT, message=message, **options)  # type: ignore[arg-type]
+
+
+def stored(server: kubeapi.KubeAPI) -> list[kubeapi.Object]:
+    """All events the server has."""
+    return [obj for key, obj in sorted(server._objects.items()) if key[0] == "/api/v1/events"]
+
+
+async def test_an_event_has_all_that_kubectl_shows(
+    server: kubeapi.KubeAPI, new_recorder: NewRecorder
+) -> None:
+    """Whom it is about, who reports it, when, how often, and the annotations."""
+    recorder = new_recorder()
+    record(recorder, "it broke", annotations={"a/b": "c"})
+    assert await recorder.flush(5)
+    (found,) = stored(server)
+    assert found["involvedObject"] == {
+        "kind": "Thing",
+        "namespace": "apps",
+        "name": "one",
+        "uid": "u1",
+        "apiVersion": "g/v1",
+        "resourceVersion": "5",
+    }
+    assert found["metadata"]["name"].startswith("one.")
+    assert found["metadata"]["annotations"] == {"a/b": "c"}
+    assert (found["type"], found["reason"], found["message"]) == ("Warning", "Failed", "it broke")
+    assert found["source"] == {"component": "source-controller"}
+    assert found["reportingComponent"] == "source-controller"
+    assert found["firstTimestamp"] == found["lastTimestamp"]
+    assert found["count"] == 1
+
+
+async def test_repetitions_patch_the_count(
+    server: kubeapi.KubeAPI, new_recorder: NewRecorder, time: faketime.FakeTime
+) -> None:
+    """Nine failures in four seconds are one event: ``(x9 over 4s)``."""
+    recorder = new_recorder()
+    for _ in range(9):
+        record(recorder)
+        assert await recorder.flush(5)
+        time.now += 0.5
+    (found,) = stored(server)
+    assert found["count"] == 9
+    assert found["firstTimestamp"] < found["lastTimestamp"]
+    assert server.count("^POST") == 1
+    assert server.count("^PATCH") == 8
+    patched = [seen for seen in server.seen if seen.method == "PATCH"][-1]
+    assert json.loads(patched.body).keys() == {"count", "lastTimestamp", "message"}
+
+
+async def test_an_expired_event_is_created_anew(
+    server: kubeapi.KubeAPI, new_recorder: NewRecorder
+) -> None:
+    """An API server keeps events for an hour; the count goes on."""
+    recorder = new_recorder()
+    record(recorder)
+    assert await recorder.flush(5)
+    (found,) = stored(server)
+    server.drop("api/v1/events", found["metadata"]["name"], "apps")
+    record(recorder)
+    assert await recorder.flush(5)
+    (again,) = stored(server)
+    assert again["count"] == 2
+
+
+async def test_what_waits_is_folded(server: kubeapi.KubeAPI, new_recorder: NewRecorder) -> None:
+    """While the API is away, repetitions take one place in the queue and one write."""
+    recorder = new_recorder(is_running=False)
+    for _ in range(20):
+        record(recorder)
+    task = asyncio.create_task(recorder.run())
+    assert await recorder.flush(5)
+    assert server.count("^POST") == 1
+    assert server.count("^PATCH") == 0
+    assert stored(server)[0]["count"] == 20
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_an_outage_of_the_api_loses_no_event(
+    server: kubeapi.KubeAPI, new_recorder: NewRecorder
+) -> None:
+    """500s, 429s and lost connections are tried again."""
+    server.fail(EVENTS, 500, times=3)
+    server.reset(EVENTS, times=2)
+    server.fail(EVENTS, 429, times=2)
+    recorder = new_recorder()
+    record(recorder)
+    record(recorder, "another")
+    assert await recorder.flush(20)
+    assert {found["message"] for found in stored(server)} == {"m", "another"}
+
+
+async def test_a_rejected_event_holds_up_no_others(
+    server: kubeapi.KubeAPI, new_recorder: NewRecorder
+) -> None:
+    """A namespace that is going away forbids events; that is not tried again."""
+    server.fail(EVENTS, 403, reason="Forbidden")
+    recorder = new_recorder()
+    record(recorder, "lost")
+    record(recorder, "kept")
+    assert await recorder.flush(5)
+    assert [found["message"] for found in stored(server)] == ["kept"]
+
+
+async def test_the_queue_is_bounded_and_record_never_waits(new_recorder: NewRecorder) -> None:
+    """More different events than there is room for are dropped and counted."""
+    settings = events.RecorderSettings(queue=3, retry=events.DEFAULTS.retry)
+    recorder = new_recorder(is_running=False, settings=settings)
+    for number in range(5):
+        record(recorder, f"m{number}")
+    record(recorder, "m0")
+    assert recorder.dropped == 2
+
+
+async def test_a_flush_has_an_end(server: kubeapi.KubeAPI, new_recorder: NewRecorder) -> None:
+    """A stop is not held up by an API that hangs."""
+    gate = server.hold(EVENTS)
+    recorder = new_recorder()
+    record(recorder)
+    assert not await recorder.flush(0.05)
+    gate.set()
+    assert await recorder.flush(5)
+
+
+class Forwarder:
+    """Remembers what is forwarded."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def forward(
+        self,
+        about: resources.ObjectReference,
+        *,
+        event_type: str,
+        reason: str,
+        message: str,
+        annotations: Mapping[str, str],
+        at: float,
+    ) -> None:
+        """Take an event."""
+        self.messages.append(message)
+
+
+async def test_all_but_traces_are_forwarded_uncorrelated(
+    server: kubeapi.KubeAPI, new_recorder: NewRecorder
+) -> None:
+    """The receiver decides for itself what is a duplicate."""
+    forwarder = Forwarder()
+    recorder = new_recorder(forwarder=forwarder)
+    record(recorder, "one")
+    record(recorder, "one")
+    record(recorder, "trace", event_type=events.NORMAL, is_trace=True)
+    assert await recorder.flush(5)
+    assert forwarder.messages == ["one", "one"]
+    assert {found["message"] for found in stored(server)} == {"one", "trace"}
+
+
+async def test_very_long_texts_are_cut(server: kubeapi.KubeAPI, new_recorder: NewRecorder) -> None:
+    """An error of a megabyte is no reason for the API to refuse the event."""
+    recorder = new_recorder()
+    record(recorder, "x" * 1_000_000)
+    assert await recorder.flush(5)
+    assert len(stored(server)[0]["message"]) == 16 * 1024
