@@ -233,6 +233,10 @@ class Simulator:
         """Let a fault strike requests by method ("*": any) and a part of their path and query."""
         self._rules.append(Rule(method, part, fault, times))
 
+    def heal(self) -> None:
+        """End all faults."""
+        self._rules.clear()
+
     @contextlib.contextmanager
     def watched(self) -> Iterator[list[Seen]]:
         """The requests that come in meanwhile."""

@@ -1,0 +1,148 @@
+"""Content that must never become an artifact; the last good one stays served."""
+
+import asyncio
+import io
+import tarfile
+import urllib.request
+from collections.abc import Callable
+
+import pytest
+from aiohttp import web
+
+from tests.reconciler import world as worlds
+from tests.reconciler.world import World
+from tests.simulators import registry as simulators
+
+LAYER_FAILED = "OCIArtifactLayerOperationFailed"
+GOOD = worlds.layer({"good.yaml": b"good: 1\n"})
+
+
+def _tar(change: Callable[[tarfile.TarInfo], None]) -> bytes:
+    entry = tarfile.TarInfo("entry.yaml")
+    change(entry)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        tar.addfile(entry)
+    return buffer.getvalue()
+
+
+def _named(name: str) -> bytes:
+    return _tar(lambda entry: setattr(entry, "name", name))
+
+
+def _typed(kind: bytes) -> bytes:
+    return _tar(lambda entry: setattr(entry, "type", kind))
+
+
+def _served(url: str) -> bytes:
+    with urllib.request.urlopen(url) as answer:  # noqa: S310 - our own loopback address
+        body: bytes = answer.read()
+    return body
+
+
+@pytest.mark.parametrize(
+    ("blob", "text"),
+    [
+        (_named("../evil.yaml"), 'tar contained invalid name error "../evil.yaml"'),
+        (_named("/etc/passwd"), 'tar contained invalid name error "/etc/passwd"'),
+        (_named("a\\b"), "tar contained invalid name error"),
+        (_typed(tarfile.CHRTYPE), "unsupported file type"),
+        (_typed(tarfile.FIFOTYPE), "unsupported file type"),
+        (b"not a tar at all", "failed to extract layer contents from artifact"),
+        (GOOD[: len(GOOD) // 2], "failed to extract layer contents from artifact"),
+    ],
+    ids=["traversal", "absolute", "backslash", "device", "fifo", "garbage", "cut"],
+)
+async def test_an_unsafe_or_damaged_layer_fails_cleanly(
+    world: World, blob: bytes, text: str
+) -> None:
+    """The condition says what is wrong; artifact, file and address stay as they were."""
+    async with simulators.Simulator() as hostile, world.controller():
+        hostile.add_image("podinfo", "latest", layers=[GOOD])
+        await world.declare(url=f"oci://{hostile.host}/podinfo")
+        before = await world.ready()
+        hostile.add_image("podinfo", "latest", layers=[blob])
+        await world.request("podinfo", "again")
+        after = await world.failed(LAYER_FAILED)
+        message = worlds.state(after)["Ready"][2]
+        assert text in message
+        assert "Traceback" not in message
+        assert worlds.state(after)["ArtifactOutdated"][1] == "NewRevision"
+        assert after.status.artifact == before.status.artifact
+        assert before.status.artifact is not None
+        body = await asyncio.to_thread(_served, before.status.artifact.url)
+    assert len(body) == before.status.artifact.size
+
+
+async def _cut(request: web.Request, answer: simulators.Handler) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Length": str(len(GOOD))})
+    await response.prepare(request)
+    await response.write(GOOD[:20])
+    assert request.transport is not None
+    request.transport.abort()
+    return response
+
+
+async def _swapped(request: web.Request, answer: simulators.Handler) -> web.StreamResponse:
+    return web.Response(body=bytes(reversed(GOOD)))
+
+
+@pytest.mark.parametrize("fault", [_cut, _swapped], ids=["truncated", "corrupted"])
+async def test_a_blob_that_is_not_what_was_promised_never_becomes_an_artifact(
+    world: World, fault: simulators.Fault
+) -> None:
+    """Nothing is stored, nothing is shown, and the true bytes heal it."""
+    async with simulators.Simulator() as hostile:
+        hostile.add_image("podinfo", "latest", layers=[GOOD])
+        hostile.on("GET", "/blobs/", fault)
+        async with world.controller():
+            await world.declare(url=f"oci://{hostile.host}/podinfo", timeout="1s")
+            obj = await world.failed(LAYER_FAILED)
+            assert obj.status.artifact is None
+            assert obj.status.url == ""
+            folder = world.settings.storage_path / "ocirepository" / world.namespace / "podinfo"
+            assert not list(folder.glob("*.tar.gz"))
+            message = worlds.state(obj)["Ready"][2]
+            assert message.startswith("failed to extract the first layer from artifact: ")
+            hostile.heal()
+            healed = await world.ready()
+    assert world.stored(healed) == {"good.yaml": b"good: 1\n"}
+
+
+async def test_a_registry_that_never_answers_is_given_up_after_the_timeout(world: World) -> None:
+    """The message names spec.timeout."""
+
+    async def silent(request: web.Request, answer: simulators.Handler) -> web.StreamResponse:
+        await asyncio.sleep(30)
+        return web.Response()
+
+    async with simulators.Simulator() as hostile, world.controller():
+        hostile.add_image("podinfo", "latest", layers=[GOOD])
+        hostile.on("*", "/manifests/", silent)
+        await world.declare(url=f"oci://{hostile.host}/podinfo", timeout="200ms")
+        obj = await world.failed("OCIArtifactPullFailed")
+    assert "not done within the timeout of 200ms" in worlds.state(obj)["Ready"][2]
+
+
+async def test_a_newer_generation_does_not_wait_for_an_old_fetch(world: World) -> None:
+    """The old fetch is called off; nothing of it is committed."""
+    released = asyncio.Event()
+
+    async def held(request: web.Request, answer: simulators.Handler) -> web.StreamResponse:
+        await released.wait()
+        return web.Response(body=GOOD)
+
+    async with simulators.Simulator() as slow, world.controller():
+        old = slow.add_image("podinfo", "old", layers=[worlds.layer({"old.yaml": b"old"})])
+        slow.add_image("podinfo", "new", layers=[GOOD])
+        slow.on("GET", "/blobs/", held, times=1)
+        await world.declare(url=f"oci://{slow.host}/podinfo", ref={"tag": "old"})
+        await world.until(lambda o: worlds.condition(o, "Reconciling") is not None)
+        await world.declare(url=f"oci://{slow.host}/podinfo", ref={"tag": "new"})
+        obj = await world.ready()
+        released.set()
+        folder = world.path(obj).parent
+        names = {path.name for path in folder.iterdir()}
+    assert world.stored(obj) == {"good.yaml": b"good: 1\n"}
+    assert f"{old.removeprefix('sha256:')}.tar.gz" not in names
+    await asyncio.sleep(0.05)  # the simulator's cut-off handler ends by itself
