@@ -1,93 +1,215 @@
-"""The command `ocisource`: a group whose commands are imported only when they are used.
+"""The command `ocisource`: its table of commands, and how it ends.
 
 Errors are one line on standard error that says what to do; exit code 1, or 2 for wrong usage.
 """
 
-import importlib
+import asyncio
 import os
 import sys
 import typing
+from collections.abc import Mapping, Sequence
 
 import click
 
 import ocisource
 from ocisource import errors
+from ocisource.cli import grammar, shared
 
-# Command -> where it lives, and what it is for. The modules are heavy, so this table alone is
-# read for `--help` and for completion.
-COMMANDS: dict[str, tuple[str, str]] = {
-    "up": ("ocisource.cli.up:up", "Run everything on this machine, no cluster needed."),
-    "apiserver": ("ocisource.cli.apiserver:apiserver", "Run the embedded Kubernetes API alone."),
-    "controller": ("ocisource.cli.controller:controller", "Run the controller on a cluster."),
-    "version": ("ocisource.cli.version:version", "Print the version."),
+Leaf, Branch = grammar.Leaf, grammar.Branch
+
+# The modules are heavy, so this table alone is read for `--help` and for completion.
+COMMANDS: Mapping[str, grammar.Leaf | grammar.Branch] = {
+    "up": Leaf("ocisource.cli.up:up", "Run everything on this machine, no cluster needed."),
+    "apiserver": Leaf(
+        "ocisource.cli.apiserver:apiserver", "Run the embedded Kubernetes API alone."
+    ),
+    "controller": Leaf("ocisource.cli.controller:controller", "Run the controller on a cluster."),
+    "get": Branch(
+        "Print the state of sources.",
+        {
+            "sources": Branch(
+                "Print the state of sources.",
+                {
+                    "oci": Leaf("ocisource.cli.get:oci", "Print the state of OCIRepositories."),
+                    "all": Leaf("ocisource.cli.get:everything", "Print the state of all sources."),
+                },
+                examples="ocisource get sources oci\nocisource get sources all -A",
+            )
+        },
+        aliases={"source": "sources"},
+        examples="ocisource get sources oci",
+    ),
+    "create": Branch(
+        "Create or update sources and Secrets.",
+        {
+            "source": Branch(
+                "Create or update a source.",
+                {
+                    "oci": Leaf(
+                        "ocisource.cli.createsource:oci", "Create or update an OCIRepository."
+                    )
+                },
+                aliases={},
+                examples="ocisource create source oci podinfo --url oci://ghcr.io/org/app --tag v1",
+            ),
+            "secret": Branch(
+                "Create or update a Secret.",
+                {
+                    "oci": Leaf("ocisource.cli.createsecret:oci", "A login for a registry."),
+                    "tls": Leaf("ocisource.cli.createsecret:tls", "A certificate pair or a CA."),
+                    "proxy": Leaf("ocisource.cli.createsecret:proxy", "Address of a proxy."),
+                },
+                examples="ocisource create secret oci ghcr --url ghcr.io -u me -p secret",
+            ),
+        },
+        examples="ocisource create source oci podinfo --url oci://ghcr.io/org/app --tag v1",
+    ),
+    "delete": Branch(
+        "Delete sources, or the objects of manifests (-f).",
+        {
+            "source": Branch(
+                "Delete a source.",
+                {"oci": Leaf("ocisource.cli.delete:oci", "Delete an OCIRepository.")},
+                examples="ocisource delete source oci podinfo --silent",
+            )
+        },
+        own="ocisource.cli.manifests:delete",
+    ),
+    "export": Branch(
+        "Print sources as YAML.",
+        {
+            "source": Branch(
+                "Print sources as YAML.",
+                {"oci": Leaf("ocisource.cli.export:oci", "Print OCIRepositories as YAML.")},
+                examples="ocisource export source oci --all > sources.yaml",
+            )
+        },
+        examples="ocisource export source oci podinfo",
+    ),
+    "reconcile": Branch(
+        "Ask for a reconciliation now, and wait for it.",
+        {
+            "source": Branch(
+                "Reconcile a source now.",
+                {"oci": Leaf("ocisource.cli.reconcile:oci", "Reconcile an OCIRepository now.")},
+                examples="ocisource reconcile source oci podinfo",
+            )
+        },
+        examples="ocisource reconcile source oci podinfo",
+    ),
+    "suspend": Branch(
+        "Suspend the reconciliation of sources.",
+        {
+            "source": Branch(
+                "Suspend sources.",
+                {"oci": Leaf("ocisource.cli.suspend:suspend_oci", "Suspend OCIRepositories.")},
+                examples="ocisource suspend source oci podinfo",
+            )
+        },
+        examples="ocisource suspend source oci podinfo",
+    ),
+    "resume": Branch(
+        "Resume the reconciliation of sources.",
+        {
+            "source": Branch(
+                "Resume sources.",
+                {"oci": Leaf("ocisource.cli.suspend:resume_oci", "Resume OCIRepositories.")},
+                examples="ocisource resume source oci podinfo",
+            )
+        },
+        examples="ocisource resume source oci podinfo",
+    ),
+    "events": Leaf("ocisource.cli.events:events", "Print events of sources."),
+    "logs": Leaf("ocisource.cli.logs:logs", "Print the controller's logs."),
+    "trace": Leaf("ocisource.cli.trace:trace", "Tell which source an object comes from."),
+    "stats": Leaf("ocisource.cli.stats:stats", "Count sources and what they store."),
+    "check": Leaf("ocisource.cli.check:check", "Check the cluster and the installation."),
+    "apply": Leaf("ocisource.cli.manifests:apply", "Apply manifests, without kubectl."),
+    "push": Branch(
+        "Push to a registry.",
+        {"artifact": Leaf("ocisource.cli.push:artifact", "Pack a folder or file and push it.")},
+        examples="ocisource push artifact oci://ghcr.io/org/app:v1 -f . --source=. --revision=main",
+    ),
+    "pull": Branch(
+        "Pull from a registry.",
+        {"artifact": Leaf("ocisource.cli.pull:artifact", "Pull an artifact and unpack it.")},
+        examples="ocisource pull artifact oci://ghcr.io/org/app:v1 -o ./app",
+    ),
+    "list": Branch(
+        "List what a registry holds.",
+        {"artifacts": Leaf("ocisource.cli.listing:artifacts", "List the tags of a repository.")},
+        aliases={"artifact": "artifacts"},
+        examples="ocisource list artifacts oci://ghcr.io/org/app",
+    ),
+    "tag": Branch(
+        "Tag what a registry holds.",
+        {"artifact": Leaf("ocisource.cli.tag:artifact", "Give an artifact further tags.")},
+        examples="ocisource tag artifact oci://ghcr.io/org/app:v1 --tag latest",
+    ),
+    "diff": Branch(
+        "Compare with a registry.",
+        {"artifact": Leaf("ocisource.cli.diff:artifact", "Compare an artifact with a folder.")},
+        examples="ocisource diff artifact oci://ghcr.io/org/app:v1 --path .",
+    ),
+    "build": Branch(
+        "Build files for a registry.",
+        {"artifact": Leaf("ocisource.cli.build:artifact", "Pack a folder or file.")},
+        examples="ocisource build artifact -p . -o app.tgz",
+    ),
+    "version": Leaf("ocisource.cli.version:version", "Print the version."),
+    "completion": Leaf("ocisource.cli.completion:completion", "Print a shell's completion script."),
 }
 _INTERRUPTED = 130
+_USAGE = 2
+_EPILOG = "\b\nTry it:\n  ocisource up --demo\n  ocisource get sources oci -A"
 
-
-class LazyGroup(click.Group):
-    """A group that knows its commands' names without importing them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """All names, in the order of the table."""
-        return list(COMMANDS)
-
-    def get_command(
-        self,
-        ctx: click.Context,  # noqa: ARG002
-        cmd_name: str,
-    ) -> click.Command | None:
-        """Import a command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
-        return typing.cast("click.Command", getattr(importlib.import_module(module), name))
-
-    def format_commands(
-        self,
-        ctx: click.Context,  # noqa: ARG002
-        formatter: click.HelpFormatter,
-    ) -> None:
-        """The help's list of commands, from the table."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, purpose) for name, (_, purpose) in COMMANDS.items()])
-
-
-@click.group(
-    cls=LazyGroup,
+root = grammar.Group(
+    "ocisource",
+    Branch(
+        "A source controller for OCI repositories: Flux's OCIRepository API, cluster or not.",
+        COMMANDS,
+    ),
+    params=shared.early_options(),
+    callback=shared.remember,
+    epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(ocisource.__version__, message="ocisource version %(version)s")
-def root() -> None:
-    """A source controller for OCI repositories: Flux's OCIRepository API, cluster or not.
-
-    \b
-    Try it:
-      ocisource up --demo
-    """  # noqa: D301 - the backspace tells click to keep the lines
+root = click.version_option(ocisource.__version__, message="ocisource version %(version)s")(root)
 
 
-def main() -> None:
+def main() -> typing.NoReturn:
     """Entry point of the command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str]) -> int:
+    """Run a command line; the exit code."""
     try:
-        code = root.main(prog_name="ocisource", standalone_mode=False)
+        code = root.main(list(words), prog_name="ocisource", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as asked:
+        click.echo(asked.ctx.get_help())
+        return 0
     except click.exceptions.Exit as leaving:
         code = leaving.exit_code
-    except click.Abort:
-        code = _INTERRUPTED
     except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        return _fail(_usage(error), _USAGE)
     except errors.UsageError as error:
-        code = _fail(error.text, 2)
+        return _fail(error.text, 1)
     except errors.OcisourceError as error:
-        code = _fail(error.text, 1)
-    except KeyboardInterrupt:
-        code = _INTERRUPTED
+        return _fail(error.text, 1)
+    except (click.Abort, KeyboardInterrupt, asyncio.CancelledError):
+        return _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output is gone: that is no failure of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: click.ClickException) -> str:
+    text = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    return f"{text} (see '{context.command_path} --help')" if context is not None else text
 
 
 def _fail(text: str, code: int) -> int:
