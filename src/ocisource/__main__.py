@@ -1,0 +1,5 @@
+"""`python -m ocisource`."""
+
+from ocisource.cli.main import main
+
+main()
