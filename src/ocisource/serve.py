@@ -26,6 +26,7 @@ from ocisource.reconciler import (
     access,
     custody,
     fetch,
+    kept,
     newest,
     notify,
     options,
@@ -40,7 +41,11 @@ from ocisource.storage import fileserver, store
 COMPONENT = "source-controller"
 CONTROLLER = metrics.CONTROLLER
 RUNTIME_NAMESPACE = "RUNTIME_NAMESPACE"
-FLUSH_GRACE = 2.0  # seconds that events may take to be written when the controller stops
+# When the controller stops, in seconds; together less than a Pod's 10 s, so that the lease is
+# given up in time: runs that end by themselves, events on their way, downloads.
+DRAIN_GRACE = 3.0
+FLUSH_GRACE = 2.0
+DOWNLOAD_GRACE = 3.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,17 +116,19 @@ async def controller(
     async with contextlib.AsyncExitStack() as stack:
         pools = workers.Workers()
         stack.push_async_callback(pools.close)
+        fields = await kept.read(api, resource)
         local = await pools.block(lambda: _open_store(chosen.storage_path))
         stack.callback(local.close)
         server = fileserver.FileServer(local)
         host, port = await server.start(*storage_address)
-        stack.push_async_callback(server.stop)
+        stack.push_async_callback(server.stop, DOWNLOAD_GRACE)
         registries = registry.Registries()
         stack.push_async_callback(registries.close)
         parts = _Parts(
             chosen=chosen,
             api=api,
             resource=resource,
+            fields=fields,
             store=local,
             workers=pools,
             registries=registries,
@@ -140,6 +147,7 @@ class _Parts:
     chosen: settings.Settings
     api: client.Client
     resource: resources.Resource[ocirepository.OCIRepository]
+    fields: kept.Kept
     store: store.LocalStore
     workers: workers.Workers
     registries: registry.Registries
@@ -162,9 +170,10 @@ class _Parts:
         queue: workqueue.Workqueue[requests.Request] = workqueue.Workqueue(
             retry=workqueue.Retry(initial=chosen.min_retry_delay, cap=chosen.max_retry_delay)
         )
+        reconciler = self._reconciler(known, uses)
         runs = manager.Controller(
             CONTROLLER,
-            self._reconciler(known, uses).reconcile,
+            reconciler.reconcile,
             queue=queue,
             concurrency=chosen.concurrent,
             waits_for=[objects],
@@ -172,6 +181,9 @@ class _Parts:
         )
         handlers = triggers.Triggers(queue=queue, runs=runs, objects=known, uses=uses)
         objects.add_handler(handlers.ocirepositories())
+        objects.add_handler(
+            informer.Handler(on_delete=lambda obj: reconciler.fetcher.forget(obj.metadata.uid))
+        )
         await stack.enter_async_context(_background(self.recorder.run()))
         stack.push_async_callback(self.recorder.flush, FLUSH_GRACE)
         if chosen.watch_secrets:
@@ -184,7 +196,10 @@ class _Parts:
                 mirror.add_handler(handlers.referenced(watched.kind))
                 await stack.enter_async_context(_background(mirror.run()))
         await stack.enter_async_context(_background(objects.run()))
-        await stack.enter_async_context(_background(runs.run()))
+        await stack.enter_async_context(
+            _background(_collect_orphans(objects, reconciler.custody, queue))
+        )
+        await stack.enter_async_context(_background(runs.run(grace=DRAIN_GRACE)))
         return objects
 
     def _reconciler(self, known: newest.Newest, uses: triggers.Uses) -> reconcilers.Reconciler:
@@ -199,7 +214,9 @@ class _Parts:
         )
         chosen = _options(self.chosen, self.url)
         texts = notify.Texts(revision_format=self.chosen.revision_format)
-        writes = writer.Writer(client=self.api, resource=self.resource, on_written=known.remember)
+        writes = writer.Writer(
+            client=self.api, resource=self.resource, on_written=known.remember, fields=self.fields
+        )
         fetcher = fetch.Fetcher(
             objects=known,
             writer=writes,
@@ -270,6 +287,18 @@ def _open_store(path: pathlib.Path) -> store.LocalStore:
     if removed:
         logs.get("storage").info("removed leftovers of an earlier run", count=removed)
     return local
+
+
+async def _collect_orphans(
+    objects: informer.Informer[ocirepository.OCIRepository],
+    keeper: custody.Custody,
+    queue: workqueue.Workqueue[requests.Request],
+) -> None:
+    """Have the files of objects removed that went, or left the shard, while we were away."""
+    await objects.wait_synced()
+    for request in await keeper.orphans(lambda request: objects.get(request) is not None):
+        queue.add(request, requests.Priority.INTERVAL)
+    await asyncio.Event().wait()  # what runs in the background runs until it is ended
 
 
 @contextlib.asynccontextmanager

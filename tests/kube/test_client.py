@@ -305,9 +305,9 @@ async def test_a_server_with_fair_queues_lifts_the_limit(
 ) -> None:
     """API priority and fairness shows itself in a header."""
     api = new_client(qps=1.0, burst=1)
-    server.bodies["/livez/ping"] = {}
+    server.bodies["/version"] = {}
     assert not await api.adopt_server_fairness()
-    server.fail("ping", 200, headers={"X-Kubernetes-PF-FlowSchema-UID": "x"})
+    server.fail("version", 200, headers={"X-Kubernetes-PF-FlowSchema-UID": "x"})
     assert await api.adopt_server_fairness()
     time.slept.clear()
     for _ in range(10):

@@ -5,12 +5,14 @@ changed. A missing or altered file is forgotten, so that the same run builds it 
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import msgspec
 
 from ocisource import digest as digests
 from ocisource import errors, logs
 from ocisource.api import artifact as artifacts
+from ocisource.controller import request as requests
 from ocisource.reconciler import draft, notify, options, reasons
 from ocisource.source import publish, workers
 from ocisource.storage import store as stores
@@ -103,6 +105,27 @@ class Custody:
     def _tell_collected(self, run: draft.Draft, message: str) -> None:
         event = notify.trace(reasons.GARBAGE_COLLECTION_SUCCEEDED, message)
         self.recorder.record(run.obj, event)
+
+    async def forget(self, request: requests.Request) -> None:
+        """Remove the files of an object that is not ours, or not any more; raises StorageError.
+
+        It left the shard, or was deleted past our finalizer. The object itself, should there still
+        be one, belongs to another controller now and is left alone.
+        """
+        folder = draft.folder_of(request.namespace, request.name)
+        self.settled.pop(folder, None)
+        if await self.workers.block(lambda: self.store.remove_all(folder)):
+            self.log.info(
+                "garbage collected artifacts of an object that is no longer watched",
+                namespace=request.namespace,
+                name=request.name,
+            )
+
+    async def orphans(self, is_known: Callable[[requests.Request], bool]) -> list[requests.Request]:
+        """Whose files are in the store without a known object: they went while we were away."""
+        folders = await self.workers.block(lambda: self.store.folders(draft.FOLDER))
+        owners = (requests.Request(*folder.split("/")[1:]) for folder in folders)
+        return [owner for owner in owners if not is_known(owner)]
 
     async def remove(self, run: draft.Draft) -> None:
         """Remove all files of a deleted object; raises StorageError."""

@@ -11,6 +11,11 @@ FOLDER = "ocirepository"
 SUFFIX = ".tar.gz"
 
 
+def folder_of(namespace: str, name: str) -> str:
+    """The folder of an object in the store."""
+    return f"{FOLDER}/{namespace}/{name}"
+
+
 class Draft:
     """One run's view: ``obj`` as it was at the start, ``status`` as it will be at the end.
 
@@ -36,7 +41,7 @@ class Draft:
     @property
     def folder(self) -> str:
         """The object's folder in the store."""
-        return f"{FOLDER}/{self.obj.metadata.namespace}/{self.obj.metadata.name}"
+        return folder_of(self.obj.metadata.namespace, self.obj.metadata.name)
 
     def mark(self, type_: str, *, reason: str, message: str) -> None:
         """Set a condition to True."""

@@ -131,7 +131,7 @@ class Fetcher:
         return (
             artifact is not None
             and artifact.revision == revision
-            and not declared.is_content_config_changed(run.obj)
+            and not self.writer.fields.is_content_config_changed(run.obj)
         )
 
     def _settle(self, run: draft.Draft, revision: str) -> None:

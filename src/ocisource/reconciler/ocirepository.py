@@ -2,7 +2,8 @@
 
 The road, in order:
 
-1. an object under deletion is cleaned up; a suspended one is left alone;
+1. an object under deletion is cleaned up; a suspended one is left alone; of one that is not there,
+   or not ours any more, the files are removed;
 2. *custody*: is the artifact that status names still in the store, and unaltered?
 3. *fetch*: resolve the wanted digest and, if it is new, pull, pack and commit it;
 4. *summarize*: conditions and Ready, written as a patch of what changed; events; the queue's
@@ -53,6 +54,7 @@ class Reconciler:
         """
         obj = self.objects.get(request)
         if obj is None:
+            await self._forget(request)
             return requests.Result()
         run = self._draft(obj)
         try:
@@ -98,6 +100,13 @@ class Reconciler:
             conclusion.error, condition=None, reason=reasons.FAILED
         )
 
+    async def _forget(self, request: requests.Request) -> None:
+        """Remove what an object that is gone, or another's now, may have left in our store."""
+        with steps.step(
+            None, reasons.GARBAGE_COLLECTION_FAILED, "garbage collection of a former object failed"
+        ):
+            await self.custody.forget(request)
+
     async def _delete(self, run: draft.Draft) -> None:
         """Remove the object's files, then our finalizer."""
         if ocirepository.FINALIZER not in run.obj.metadata.finalizers:
@@ -132,7 +141,10 @@ class Reconciler:
         if conclusion.answer is not summarize.Answer.AFTER_INTERVAL:
             return
         event = notify.success_event(
-            old=old, new=conclusion.status, url=run.obj.spec.url, texts=self.texts
+            old=self.writer.fields.comparable(old, conclusion.status),
+            new=conclusion.status,
+            url=run.obj.spec.url,
+            texts=self.texts,
         )
         if event is not None:
             self.recorder.record(run.obj, event)

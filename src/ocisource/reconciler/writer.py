@@ -16,7 +16,7 @@ from ocisource import errors
 from ocisource.api import conditions, ocirepository
 from ocisource.kube import patch as patches
 from ocisource.kube import resources
-from ocisource.reconciler import reasons
+from ocisource.reconciler import kept, reasons
 
 CONFLICT_TRIES = 5
 CONFLICT_PAUSE = 0.1  # seconds between two tries
@@ -49,11 +49,15 @@ class Patcher(typing.Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Writer:
-    """Writes to OCIRepositories; ``on_written`` hears of each object that came back."""
+    """Writes to OCIRepositories; ``on_written`` hears of each object that came back.
+
+    ``fields`` are those of a status that the cluster keeps: no others are compared or sent.
+    """
 
     client: Patcher
     resource: resources.Resource[ocirepository.OCIRepository]
     on_written: Callable[[ocirepository.OCIRepository], object]
+    fields: kept.Kept = kept.EVERYTHING
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
 
     async def add_finalizer(self, obj: ocirepository.OCIRepository) -> ocirepository.OCIRepository:
@@ -73,7 +77,7 @@ class Writer:
         """
         base = obj
         for attempt in range(CONFLICT_TRIES):
-            wanted = _with_foreign(status, base.status)
+            wanted = self.fields.status(_with_foreign(status, base.status))
             change = patches.diff(base.status, wanted)
             if not change:
                 return base

@@ -80,6 +80,9 @@ class Store(Protocol):
     def point_latest(self, folder: str, path: str) -> None:
         """Let the folder's latest link lead to a file."""
 
+    def folders(self, top: str) -> tuple[str, ...]:
+        """The folders two below a top one."""
+
     def remove(self, path: str) -> None:
         """Remove one file."""
 
@@ -221,6 +224,12 @@ class LocalStore:
             paths.folder(self.root, folder) as descriptor,
         ):
             placement.link(descriptor, paths.LATEST, name)
+
+    def folders(self, top: str) -> tuple[str, ...]:
+        """The folders ``top/…/…`` that are on disk, sorted."""
+        with failures.reported(f"failed to list '{top}'"):
+            found = (path for path in self.root.joinpath(top).glob("*/*") if path.is_dir())
+            return tuple(sorted(path.relative_to(self.root).as_posix() for path in found))
 
     def remove(self, path: str) -> None:
         """Remove one file; its record stays until collect() or remove_all(), for comparison.
