@@ -17,7 +17,7 @@ from ocisource import errors
 from ocisource.apiserver import failures, protobuf
 
 MAX_BODY = 3 * 1024 * 1024  # bytes; kube-apiserver's MaxRequestBodyBytes
-MAX_DEPTH = 512  # nested values; far above any schema, far below the interpreter's stack
+MAX_DEPTH = 128  # nested values; far above any schema, far below the interpreter's stack
 MAX_YAML_NODES = 200_000  # after aliases are unfolded
 
 JSON = "application/json"

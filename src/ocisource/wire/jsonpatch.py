@@ -19,7 +19,7 @@ from ocisource import errors
 from ocisource.wire import mergepatch
 
 MAX_OPERATIONS = 10_000  # as kube-apiserver's maxJSONPatchOperations
-MAX_DOCUMENT_NODES = 3_000_000  # JSON values; "copy" could double a document with each operation
+MAX_COPIED = 500_000  # JSON values; "copy" could double a document with each operation
 
 _OPERATIONS = frozenset({"add", "remove", "replace", "move", "copy", "test"})
 _MISSING: Any = object()
@@ -43,7 +43,7 @@ def apply(doc: Any, patch: Sequence[Any]) -> Any:
     """
     operations = parse(patch)
     changed = copy.deepcopy(doc)
-    budget = MAX_DOCUMENT_NODES
+    budget = MAX_COPIED
     for operation in operations:
         if operation.op == "copy":
             budget -= _weight(_get(changed, operation.source or ()))
