@@ -29,6 +29,7 @@ Entry = tuple[bytes, int, int, int]
 _ZEROS = bytes(BLOCK)
 _ANY_EXECUTE = 0o111
 _USTAR = b"ustar\0"
+_GNU = b"ustar "
 _STAR_MARK = b"tar\0"  # Joerg Schilling's star: a shorter prefix field, times after it
 _SLASH, _BACKSLASH = b"/\\"
 _SUSPECT_ENDS = (b"/", b".")
@@ -134,8 +135,8 @@ class Index:
 
     def finish(self) -> None:
         """Raise CorruptArchiveError unless the stream may end here."""
-        is_pending = self._long_name is not None or self._records is not None
-        if is_pending or (not self._is_done and self._next != self.length):
+        has_name = self._long_name is not None or self._records is not None
+        if has_name or self._body_left or (not self._is_done and self._next != self.length):
             raise _corrupt("unexpected EOF")
 
     def _headers(self, window: bytes, base: int, found: list[Entry]) -> None:  # noqa: C901, PLR0912, PLR0915
@@ -238,11 +239,9 @@ class Index:
                 raise _corrupt("both a GNU long name and a PAX path for one entry")
             name = records.path
         if name is None:
+            prefix = _prefix(header)
             name = _until_nul(header[:_NAME])
-            if header[257:263] == _USTAR:
-                end = 476 if header[508:] == _STAR_MARK else 500
-                prefix = _until_nul(header[345:end])
-                name = prefix + b"/" + name if prefix else name
+            name = prefix + b"/" + name if prefix else name
         return name, size
 
     def _begin(self, kind: int, size: int) -> None:
@@ -309,6 +308,19 @@ def _corrupt(cause: str) -> errors.CorruptArchiveError:
 
 def _until_nul(field: bytes) -> bytes:
     return field.partition(b"\0")[0]
+
+
+def _prefix(header: bytes) -> bytes:
+    """What stands before the name: the prefix field, where the header's format has one.
+
+    GNU's has times there. Go's writer before 1.8 mixed the two up; whether such a header means
+    a prefix is something readers disagree about.
+    """
+    if header[257:263] == _USTAR:
+        return _until_nul(header[345 : 476 if header[508:] == _STAR_MARK else 500])
+    if header[257:263] == _GNU and header[345] and not (header[345] & _HIGH_BIT):
+        number(header[345:357])
+    return b""
 
 
 def _check(header: bytes) -> None:
