@@ -1,0 +1,164 @@
+"""Put an installation's objects on a cluster by server-side apply, and see it come to life.
+
+1. Namespace and CustomResourceDefinition come first and are awaited: the rest needs them.
+2. A definition that another tool manages (Flux's own) stays as it is unless it is to be replaced.
+3. Everything else is applied; fields that others have changed are taken back, as an installation's
+   own.
+4. The Deployment is awaited.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import typing
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+from ocisource import errors
+from ocisource.kube import answers, client, patch, resources
+
+Document = dict[str, typing.Any]
+
+# Kind → plural, and whether it lies in a namespace. Everything that is ever rendered.
+KINDS: typing.Final = {
+    "Namespace": ("namespaces", False),
+    "CustomResourceDefinition": ("customresourcedefinitions", False),
+    "ServiceAccount": ("serviceaccounts", True),
+    "ClusterRole": ("clusterroles", False),
+    "ClusterRoleBinding": ("clusterrolebindings", False),
+    "Role": ("roles", True),
+    "RoleBinding": ("rolebindings", True),
+    "Service": ("services", True),
+    "Deployment": ("deployments", True),
+    "NetworkPolicy": ("networkpolicies", True),
+    "ConfigMap": ("configmaps", True),
+    "PodMonitor": ("podmonitors", True),
+}
+_FIRST: typing.Final = frozenset({"Namespace", "CustomResourceDefinition"})
+_POLL = 0.5  # seconds between two looks at something that is awaited
+_NAME_LABEL = "app.kubernetes.io/name"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What became of an object: created, configured, unchanged, or skipped."""
+
+    subject: str
+    action: str
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.action}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Installer:
+    """Applies objects; ``show`` hears of each as soon as it is done."""
+
+    api: client.Client
+    show: Callable[[Applied], object]
+    is_definition_replaced: bool = False
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+
+    async def apply(self, documents: Sequence[Document]) -> None:
+        """Apply all objects in stages; raises OcisourceError that names the object."""
+        first = [each for each in documents if each["kind"] in _FIRST]
+        for document in first:
+            await self._apply(document)
+        for document in first:
+            if document["kind"] == "CustomResourceDefinition":
+                await self._until(document, _is_established)
+        for document in documents:
+            if document["kind"] not in _FIRST:
+                await self._apply(document)
+
+    async def wait_ready(self, deployment: Document) -> None:
+        """Wait until a Deployment has all its replicas; raises OcisourceError if it gives up."""
+
+        def is_ready(found: Document) -> bool:
+            status = found.get("status") or {}
+            for condition in status.get("conditions") or ():
+                if condition.get("reason") == "ProgressDeadlineExceeded":
+                    raise errors.OcisourceError(
+                        f"{subject(deployment)} is not ready: {condition.get('message')}"
+                    )
+            wanted: int = (found.get("spec") or {}).get("replicas", 1)
+            ready: int = min(status.get("updatedReplicas", 0), status.get("availableReplicas", 0))
+            observed: int = status.get("observedGeneration", 0)
+            return observed >= found["metadata"].get("generation", 0) and ready >= wanted
+
+        await self._until(deployment, is_ready)
+
+    async def find(self, document: Document) -> Document | None:
+        """The object as it is now."""
+        metadata = document["metadata"]
+        try:
+            return await self.api.get(
+                _resource(document), metadata["name"], namespace=metadata.get("namespace", "")
+            )
+        except errors.APIStatusError as error:
+            if answers.is_not_found(error):
+                return None
+            raise
+
+    async def _apply(self, document: Document) -> None:
+        with _told(document):
+            before = await self.find(document)
+            if before is not None and self._is_left_alone(document, before):
+                self.show(Applied(subject=subject(document), action="skipped"))
+                return
+            metadata = document["metadata"]
+            after = await self.api.patch(
+                _resource(document),
+                metadata["name"],
+                patch.apply(document),
+                namespace=metadata.get("namespace", ""),
+                is_forced=True,
+            )
+        self.show(Applied(subject=subject(document), action=_action(before, after)))
+
+    def _is_left_alone(self, document: Document, found: Document) -> bool:
+        if document["kind"] != "CustomResourceDefinition" or self.is_definition_replaced:
+            return False
+        labels = found["metadata"].get("labels") or {}
+        return bool(labels.get(_NAME_LABEL) != document["metadata"]["labels"][_NAME_LABEL])
+
+    async def _until(self, document: Document, holds: Callable[[Document], bool]) -> None:
+        with _told(document):
+            while (found := await self.find(document)) is None or not holds(found):
+                await self.sleep(_POLL)
+
+
+def subject(document: Document) -> str:
+    """``Kind/namespace/name``, or ``Kind/name``."""
+    metadata = document["metadata"]
+    return "/".join(
+        filter(None, (document["kind"], metadata.get("namespace", ""), metadata["name"]))
+    )
+
+
+@contextlib.contextmanager
+def _told(document: Document) -> Iterator[None]:
+    """Name the object in what the API said of it."""
+    try:
+        yield
+    except errors.APIStatusError as error:
+        raise errors.OcisourceError(f"{subject(document)}: {error.text}") from error
+
+
+def _resource(document: Document) -> resources.Resource[Document]:
+    group, _, version = document["apiVersion"].rpartition("/")
+    plural, is_namespaced = KINDS[document["kind"]]
+    return resources.Resource(
+        group, version, plural, document["kind"], Document, is_namespaced=is_namespaced
+    )
+
+
+def _action(before: Document | None, after: Document) -> str:
+    if before is None:
+        return "created"
+    old, new = before["metadata"], after["metadata"]
+    return "unchanged" if old["resourceVersion"] == new["resourceVersion"] else "configured"
+
+
+def _is_established(definition: Document) -> bool:
+    conditions = (definition.get("status") or {}).get("conditions") or ()
+    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
