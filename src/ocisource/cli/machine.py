@@ -11,9 +11,11 @@ from ocisource.apiserver import server as apiserver
 from ocisource.cli import declare
 from ocisource.controller import informer, probes
 from ocisource.demo import demo as demos
-from ocisource.kube import client, config
+from ocisource.kube import client, config, exchange
 from ocisource.manifests import load
 
+# The API is our own, in the same process: there is nobody to be polite to.
+UNLIMITED = exchange.ClientSettings(qps=0)
 DEMO_FILE = pathlib.Path("demo")  # where messages say that the demo's object comes from
 
 
@@ -56,7 +58,9 @@ async def running(
             data_dir, host=api_address[0], port=api_address[1], manifests=[load.crd()]
         )
         stack.push_async_callback(embedded.stop)
-        api = await stack.enter_async_context(client.Client(config.load(embedded.kubeconfig_path)))
+        api = await stack.enter_async_context(
+            client.Client(config.load(embedded.kubeconfig_path), settings=UNLIMITED)
+        )
         observed = metrics.Metrics(has_object_series=chosen.metrics_per_object)
         running_ = await stack.enter_async_context(
             serve.controller(chosen, api, storage_address=storage_address, observed=observed)
