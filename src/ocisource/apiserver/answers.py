@@ -42,6 +42,8 @@ def text(words: str, *, code: int = 200) -> Answer:
 
 def refusal(error: errors.APIStatusError, *, is_pretty: bool = False) -> Answer:
     """The Status of a refusal."""
+    if isinstance(error, failures.NoPageError):
+        return text(f"{error}\n", code=error.code)
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(int(error.retry_after))

@@ -14,7 +14,7 @@ import msgspec
 import yaml
 
 from ocisource import errors
-from ocisource.apiserver import failures, protobuf
+from ocisource.apiserver import failures, gojson, protobuf
 
 MAX_BODY = 3 * 1024 * 1024  # bytes; kube-apiserver's MaxRequestBodyBytes
 MAX_DEPTH = 128  # nested values; far above any schema, far below the interpreter's stack
@@ -55,7 +55,7 @@ def decode(data: bytes, *, content_type: str, is_strict: bool = False) -> Decode
     """Decode JSON, YAML or protobuf; raises InvalidInputError with what Go's decoders would say."""
     if content_type == protobuf.MEDIA_TYPE:
         return Decoded(protobuf.decode(data))
-    if content_type in (YAML, APPLY_PATCH) and not data.lstrip().startswith(b"{"):
+    if content_type in (YAML, APPLY_PATCH) and gojson.complaint(data):
         return Decoded(_yaml(data))
     check_depth(data)
     if is_strict:
@@ -113,15 +113,7 @@ def _refuse(constant: str) -> None:
 
 
 def _go_text(data: bytes, error: Exception) -> str:
-    text = data.strip()
-    if not text:
-        return "unexpected end of JSON input"
-    first = text[:1].decode("latin-1")
-    if first not in '{["-0123456789tfn':
-        return f"invalid character '{first}' looking for beginning of value"
-    if isinstance(error, msgspec.DecodeError) and "truncated" in str(error):
-        return "unexpected end of JSON input"
-    return f"invalid JSON: {error}"
+    return gojson.complaint(data) or f"invalid JSON: {error}"
 
 
 class _Loader(yaml.CSafeLoader):

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ocisource.apiserver import fielderrors, objectmeta
+from ocisource.apiserver import eventversions, fielderrors, objectmeta
 from ocisource.wire import names
 
 FieldError = fielderrors.FieldError
@@ -247,7 +247,9 @@ _EVENT_FIELDS = (
 
 
 def check_new_api_event(obj: Object, old: Object | None) -> list[FieldError]:
-    """Rules of events.k8s.io/v1 events, on the event as core/v1 holds it."""
+    """Rules of events.k8s.io/v1 events; messages name the fields as core/v1 does."""
+    obj = eventversions.to_core(obj)
+    old = eventversions.to_core(old) if old is not None else None
     found = check_event(obj, old)
     if old is None:
         found.extend(objectmeta.validate(obj["metadata"], is_namespaced=True))

@@ -218,7 +218,7 @@ BUILTINS: tuple[Builtin, ...] = (
             "events",
             "Event",
             f"{builtintypes.EVENTS}.Event",
-            builtintables.EVENT,
+            builtintables.NEW_EVENT,
             short_names=("ev",),
             alias_of=_EVENT,
         ),

@@ -1,9 +1,10 @@
 """The columns of the built-in kinds' Tables, as kube-apiserver's printers fill them."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ocisource.apiserver import table
+from ocisource.apiserver import eventversions, table
 
 Object = Mapping[str, Any]
 
@@ -101,7 +102,6 @@ def _message(obj: Object, _now: float) -> str:
     return str(obj.get("message", "")).strip()
 
 
-# Cells read events as core/v1 holds them; the other group's are turned into that first.
 EVENT = table.Columns(
     (
         table.Column("Last Seen", _last_seen, description="When it happened last."),
@@ -121,3 +121,13 @@ EVENT = table.Columns(
         table.name_column(priority=1),
     )
 )
+
+
+def _of_core(cell: table.Cell) -> table.Cell:
+    return lambda obj, now: cell(eventversions.to_core(obj), now)
+
+
+NEW_EVENT = table.Columns(
+    tuple(dataclasses.replace(column, cell=_of_core(column.cell)) for column in EVENT.columns)
+)
+"""Columns of events.k8s.io: the cells read events as core/v1 holds them."""

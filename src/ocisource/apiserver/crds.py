@@ -83,8 +83,7 @@ def _version(spec: Mapping[str, Any], version: Mapping[str, Any]) -> resources.V
     name = version["name"]
     warning = ""
     if version.get("deprecated"):
-        group, kind = spec["group"], spec["names"]["kind"]
-        warning = version.get("deprecationWarning") or f"{group}/{name} {kind} is deprecated"
+        warning = version.get("deprecationWarning") or _deprecation(spec, name)
     return resources.Version(
         name=name,
         columns=table.Columns.from_crd(version),
@@ -96,6 +95,22 @@ def _version(spec: Mapping[str, Any], version: Mapping[str, Any]) -> resources.V
             field["jsonPath"].removeprefix(".") for field in version.get("selectableFields") or ()
         ),
     )
+
+
+def _deprecation(spec: Mapping[str, Any], name: str) -> str:
+    """The warning of a deprecated version, which names the newest one to use instead."""
+    group, kind = spec["group"], spec["names"]["kind"]
+    newer = [
+        each["name"]
+        for each in spec["versions"]
+        if each.get("served")
+        and not each.get("deprecated")
+        and resources.version_priority(each["name"]) < resources.version_priority(name)
+    ]
+    text = f"{group}/{name} {kind} is deprecated"
+    if not newer:
+        return text
+    return f"{text}; use {group}/{min(newer, key=resources.version_priority)} {kind}"
 
 
 def _name_conflict(spec: Mapping[str, Any], registry: resources.Registry) -> tuple[str, str] | None:

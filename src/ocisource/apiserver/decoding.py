@@ -101,7 +101,7 @@ def _scalar(value: Any, node: schema.Node, where: str) -> Any:
     if not isinstance(value, str) and node.source.get("format", "").startswith("date-time"):
         # Time.UnmarshalJSON decodes into a string of its own.
         raise errors.InvalidInputError(
-            f"json: cannot unmarshal {_json_kind(value)} into Go value of type string"
+            f"json: cannot unmarshal {json_kind(value)} into Go value of type string"
         )
     _expect(value, str, node, where)
     return _string(value, node.source.get("x-go-format") or node.source.get("format", ""))
@@ -118,7 +118,7 @@ def _string(value: str, form: str) -> Any:
 
 def _number(value: Any, node: schema.Node, where: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _mismatch(_json_kind(value), node, where)
+        raise _mismatch(json_kind(value), node, where)
     if node.type == "number":
         return value
     if isinstance(value, float):
@@ -141,7 +141,7 @@ def _base64(text: str) -> str:
 
 def _expect(value: Any, kind: type, node: schema.Node, where: str) -> None:
     if not isinstance(value, kind):
-        raise _mismatch(_json_kind(value), node, where)
+        raise _mismatch(json_kind(value), node, where)
 
 
 def _mismatch(what: str, node: schema.Node, where: str) -> errors.InvalidInputError:
@@ -150,7 +150,8 @@ def _mismatch(what: str, node: schema.Node, where: str) -> errors.InvalidInputEr
     )
 
 
-def _json_kind(value: Any) -> str:
+def json_kind(value: Any) -> str:
+    """What Go's decoder calls the JSON type of a value."""
     return _GO_KINDS.get(type(value), "number")
 
 

@@ -146,7 +146,8 @@ def _aggregated_resource(resource: resources.Resource, version: str) -> Document
         "responseKind": {"group": resource.group, "version": version, "kind": resource.kind},
         "scope": "Namespaced" if resource.is_namespaced else "Cluster",
         "singularResource": resource.singular,
-        "verbs": sorted(resource.verbs),
+        # Custom resources list their verbs in the order of apiextensions, not by the alphabet.
+        "verbs": list(resource.verbs) if resource.is_custom else sorted(resource.verbs),
     }
     if resource.short_names:
         shown["shortNames"] = list(resource.short_names)

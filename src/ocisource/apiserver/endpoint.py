@@ -107,7 +107,7 @@ class Endpoint:
         if parts[:1] == ["openapi"]:
             found = self._parts.documents.find(parts[1:], accept=accept)
             if found is None:
-                raise failures.no_such_path()
+                raise failures.NoPageError
             return found
         is_root = parts in (["api"], ["apis"])
         shapes = negotiation.DISCOVERY_SHAPES if is_root else negotiation.NO_SHAPES
@@ -116,7 +116,7 @@ class Endpoint:
             return self._root(form, is_core=parts[0] == "api")
         shown = self._described(parts)
         if shown is None:
-            raise failures.no_such_path()
+            raise failures.no_such_path() if parts[0] == "api" else failures.NoPageError()
         return answers.document(shown, form)
 
     def _described(self, parts: list[str]) -> Mapping[str, Any] | None:
@@ -176,6 +176,8 @@ class Endpoint:
         if self._parts.subresources.handles(call):
             return await self._parts.subresources.answer(call, user)
         if target.subresource and not (target.subresource == "status" and kind.version.has_status):
+            if kind.resource.is_custom:
+                raise failures.not_found(kind.resource, target.name)
             raise failures.no_such_path()
         if verb not in kind.resource.verbs:
             raise failures.method_not_allowed()
@@ -185,12 +187,12 @@ class Endpoint:
         registry = self._parts.registry
         found = registry.find(target.group, target.version, target.plural)
         if found is None:
-            raise failures.no_such_path()
+            raise self._nothing(target.group, target.version)
         resource, version = found
-        if target.namespace and not resource.is_namespaced:
-            raise failures.no_such_path()
-        if target.name and resource.is_namespaced and not target.namespace:
-            raise failures.no_such_path()
+        is_misplaced = bool(target.namespace) and not resource.is_namespaced
+        is_homeless = bool(target.name) and resource.is_namespaced and not target.namespace
+        if is_misplaced or is_homeless:
+            raise self._nothing(target.group, target.version)
         slot = (resource.qualified, version.name, registry.generation)
         kind = self._kinds.get(slot)
         if kind is None:
@@ -198,6 +200,12 @@ class Endpoint:
                 self._kinds.clear()
             kind = self._kinds[slot] = kinds.Kind.of(resource, version)
         return kind
+
+    def _nothing(self, group: str, version: str) -> errors.APIStatusError:
+        """The refusal of a resource that is not served; groups of CRDs refuse in plain text."""
+        served = [each for each in self._parts.registry if each.group == group]
+        is_builtin = any(not each.is_custom and each.version(version) for each in served)
+        return failures.no_such_path() if is_builtin else failures.NoPageError()
 
 
 _KEPT_KINDS = 256
@@ -237,7 +245,10 @@ def _body_reader(request: web.BaseRequest) -> Callable[[], Awaitable[bytes]]:
 
 
 def _response(request: web.BaseRequest, answer: answers.Answer) -> web.Response:
-    response = web.Response(body=answer.body, status=answer.code)
+    # Documents end with a line end, as Go's encoder writes them; terminals like it.
+    is_open = answer.content_type.startswith(negotiation.JSON) and not answer.body.endswith(b"\n")
+    body = answer.body + b"\n" if is_open else answer.body
+    response = web.Response(body=body, status=answer.code)
     response.headers["Content-Type"] = answer.content_type
     response.headers["Cache-Control"] = "no-cache, private"
     response.headers.update(answer.headers)

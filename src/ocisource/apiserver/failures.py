@@ -53,6 +53,13 @@ def no_such_path() -> errors.APIStatusError:
     )
 
 
+class NoPageError(errors.APIStatusError):
+    """404 in plain text: no such group, version or custom resource."""
+
+    def __init__(self) -> None:
+        super().__init__("404 page not found", code=404)
+
+
 def not_found(resource: resources.Resource, name: str) -> errors.APIStatusError:
     """404: no such object."""
     return errors.APIStatusError(
@@ -81,10 +88,13 @@ def not_acceptable(offered: Sequence[str]) -> errors.APIStatusError:
     )
 
 
-def already_exists(resource: resources.Resource, name: str) -> errors.APIStatusError:
-    """409: the name is taken."""
+def already_exists(
+    resource: resources.Resource, name: str, *, is_going: bool = False
+) -> errors.APIStatusError:
+    """409: the name is taken, perhaps by an object that is on its way out."""
+    prefix = "object is being deleted: " if is_going else ""
     return errors.APIStatusError(
-        f'{resource.qualified} "{name}" already exists',
+        f'{prefix}{resource.qualified} "{name}" already exists',
         code=409,
         reason="AlreadyExists",
         details=_details(group=resource.group, kind=resource.plural, name=name),

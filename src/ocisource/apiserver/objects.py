@@ -28,6 +28,7 @@ from ocisource.wire import timestamps
 
 MAX_NAME_TRIES = 8  # of a generated name that is taken; kube-apiserver's retry as well
 NAMESPACES = "namespaces"
+LASTING = frozenset({"default", "kube-system", "kube-public"})  # namespaces that must stay
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 
@@ -140,6 +141,13 @@ class Objects:
             record = self._store.get(key)
             if record is None:
                 raise failures.not_found(kind.resource, key.name)
+            if kind.resource.qualified == NAMESPACES and key.name in LASTING:
+                raise failures.forbidden(
+                    f'{NAMESPACES} "{key.name}" is forbidden: this namespace may not be deleted',
+                    group="",
+                    plural=NAMESPACES,
+                    name=key.name,
+                )
             old = kind.read(record.decode())
             lifecycle.check_preconditions(kind, record, old, options)
             obj = copy.deepcopy(old)
@@ -175,10 +183,11 @@ class Objects:
         lifecycle.begin(obj, namespace=namespace, birth=birth)
         key = records.Key(kind.resource.stored_as, namespace, obj["metadata"].get("name", ""))
         async with self._store.hold(key):
-            if self._store.get(key) is not None:
+            if (held := self._store.get(key)) is not None:
                 # An object that breaks the rules is told so even when its name is taken.
                 self._complete(kind, obj)
-                raise failures.already_exists(kind.resource, key.name)
+                is_going = b'"deletionTimestamp"' in held.body
+                raise failures.already_exists(kind.resource, key.name, is_going=is_going)
             if kind.resource.is_namespaced:
                 self.check_namespace(kind, namespace, key.name, is_new=True)
             return await self._put_new(kind, key, obj, options, is_begun=True)

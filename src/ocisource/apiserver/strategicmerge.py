@@ -53,7 +53,7 @@ def _merge_object(
             merged.pop(key, None)
         else:
             merged[key] = _merge_value(merged.get(key), value, child)
-    _follow_directives(merged, patch, node)
+    _follow_directives(merged, patch, node, before=doc)
     return merged
 
 
@@ -84,7 +84,8 @@ def _is_merged(node: schema.Node) -> bool:
 def _merge_list(old: list[Any], new: list[Any], node: schema.Node) -> list[Any]:
     key = node.source.get("x-kubernetes-patch-merge-key")
     if key is None:
-        return [*old, *(item for at, item in enumerate(new) if item not in old + new[:at])]
+        added = [item for at, item in enumerate(new) if item not in old + new[:at]]
+        return _ordered([*old, *added], new, old, key)
     if any(_is_replacing(item) for item in new):
         return [item for item in new if not _is_replacing(item)]
     merged = list(old)
@@ -101,7 +102,7 @@ def _merge_list(old: list[Any], new: list[Any], node: schema.Node) -> list[Any]:
             merged.append(_merge_object({}, item, node.items))
         else:
             merged[at] = _merge_object(merged[at], item, node.items)
-    return merged
+    return _ordered(merged, new, old, key)
 
 
 def _is_replacing(item: Any) -> bool:
@@ -116,7 +117,11 @@ def _find(items: list[Any], key: str, value: Any) -> int | None:
 
 
 def _follow_directives(
-    merged: dict[str, Any], patch: Mapping[str, Any], node: schema.Node | None
+    merged: dict[str, Any],
+    patch: Mapping[str, Any],
+    node: schema.Node | None,
+    *,
+    before: Mapping[str, Any],
 ) -> None:
     for key, value in patch.items():
         if key.startswith(_DELETE_FROM):
@@ -130,20 +135,29 @@ def _follow_directives(
             if not isinstance(value, list):
                 raise errors.InvalidInputError("invalid patch format of setElementOrder list")
             if isinstance(merged.get(name), list):
-                merged[name] = _ordered(merged[name], value, _child(node, name))
+                child = _child(node, name)
+                merge_key = child.source.get("x-kubernetes-patch-merge-key") if child else None
+                merged[name] = _ordered(merged[name], value, before.get(name) or [], merge_key)
 
 
-def _ordered(items: list[Any], order: list[Any], node: schema.Node | None) -> list[Any]:
-    """Items named by the order stand as there; the others keep their places among them."""
-    key = node.source.get("x-kubernetes-patch-merge-key") if node is not None else None
+def _ordered(items: list[Any], order: list[Any], before: list[Any], key: str | None) -> list[Any]:
+    """Items the patch names stand in its order; the others keep their places before them.
+
+    Two items that were there before keep their order; otherwise the patch's item comes first
+    (strategicpatch, ``mergeSortedSlice``).
+    """
 
     def identity(item: Any) -> Any:
         return item.get(key) if key is not None and isinstance(item, Mapping) else item
 
     wanted = [identity(item) for item in order]
-    named = sorted(
-        (item for item in items if identity(item) in wanted),
-        key=lambda item: wanted.index(identity(item)),
-    )
-    waiting = iter(named)
-    return [next(waiting) if identity(item) in wanted else item for item in items]
+    were = [identity(item) for item in before]
+    named = [item for item in items if identity(item) in wanted]
+    named.sort(key=lambda item: wanted.index(identity(item)))
+    others = [item for item in items if identity(item) not in wanted]
+    merged: list[Any] = []
+    while named and others:
+        left, right = identity(others[0]), identity(named[0])
+        is_before = left in were and right in were and were.index(left) < were.index(right)
+        merged.append((others if is_before else named).pop(0))
+    return [*merged, *named, *others]

@@ -35,7 +35,7 @@ _UNSUPPORTED = (
 _COMBINED = ("allOf", "anyOf", "oneOf")
 _META = ("apiVersion", "kind", "metadata")
 _META_MEMBERS = frozenset({"name", "generateName"})
-_NULLABLE_ANY = "x-kubernetes-preserve-unknown-fields"
+_PRESERVE = "x-kubernetes-preserve-unknown-fields"
 _MAX_DEPTH = 100  # levels of a schema; no honest one is deeper
 # What a schema inside allOf, anyOf, oneOf or not must not say, and what it must be instead.
 _VALUE_FREE: Mapping[str, str] = {
@@ -133,7 +133,8 @@ def _children(source: Schema, path: str) -> Iterator[tuple[str, Schema]]:
 def _check_root(source: Schema, path: str) -> Iterator[FieldError]:
     kind = source.get("type", "")
     if not kind:
-        yield fielderrors.required(f"{path}.type", "must not be empty at the root")
+        if not source.get(_PRESERVE):
+            yield fielderrors.required(f"{path}.type", "must not be empty at the root")
     elif kind != "object":
         yield fielderrors.invalid(f"{path}.type", kind, "must be object at the root")
     if source.get("additionalProperties") is not None:
@@ -170,17 +171,17 @@ def _check_node(
 def _check_type(source: Schema, path: str, role: str) -> Iterator[FieldError]:
     if source.get("type") or role == "root":
         return
-    if source.get("x-kubernetes-int-or-string") or source.get(_NULLABLE_ANY):
+    if source.get("x-kubernetes-int-or-string") or source.get(_PRESERVE):
         return
     yield fielderrors.required(f"{path}.type", f"must not be empty for {role}")
 
 
 def _check_extensions(source: Schema, path: str) -> Iterator[FieldError]:
-    if source.get(_NULLABLE_ANY) is False:
+    if source.get(_PRESERVE) is False:
         text = "must be true or undefined"
-        yield fielderrors.invalid(f"{path}.{_NULLABLE_ANY}", False, text)
+        yield fielderrors.invalid(f"{path}.{_PRESERVE}", False, text)
     if source.get("x-kubernetes-embedded-resource"):
-        if not source.get("properties") and not source.get(_NULLABLE_ANY):
+        if not source.get("properties") and not source.get(_PRESERVE):
             text = (
                 "must not be empty if x-kubernetes-embedded-resource is true without "
                 "x-kubernetes-preserve-unknown-fields"

@@ -21,8 +21,8 @@ _WRONG = {
     "object": "map",
     "array": "list",
     "string": "string",
-    "integer": "numeric",
-    "number": "numeric",
+    "integer": "numeric (int or float)",
+    "number": "numeric (int or float)",
     "boolean": "boolean",
 }
 
@@ -298,6 +298,8 @@ def _problems(value: Any, kind: Type, path: str) -> Iterator[str]:
 def _as_go(value: Any, wanted: str) -> str:
     if wanted in ("object", "array"):
         return f"&{{{gotext.plain(value)}}}"
+    if wanted in ("integer", "number"):
+        return "*value.valueUnstructured"
     return f"&value.valueUnstructured{{Value:{gotext.syntax(value)}}}"
 
 

@@ -13,6 +13,7 @@ from ocisource.apiserver import (
     answers,
     bodies,
     builtins,
+    decoding,
     failures,
     fielderrors,
     kinds,
@@ -291,7 +292,10 @@ def _changed(
     if media_type == bodies.JSON_PATCH:
         changed = _json_patched(present, patch)
     elif not isinstance(patch, dict):
-        raise failures.bad_request("json: cannot unmarshal the patch into an object")
+        what = decoding.json_kind(patch)
+        raise failures.bad_request(
+            f"json: cannot unmarshal {what} into Go value of type map[string]interface {{}}"
+        )
     elif media_type == bodies.STRATEGIC_PATCH and kind.builtin is not None:
         changed = _strategically_merged(kind.builtin, present, patch)
     else:
