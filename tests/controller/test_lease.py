@@ -326,3 +326,18 @@ def test_contradicting_settings_are_refused(settings: dict[str, float], flag: st
     """The text names the flag."""
     with pytest.raises(errors.UsageError, match=flag):
         lease.LeaseSettings(**settings)  # type: ignore[arg-type]
+
+
+async def test_a_renewal_whose_answer_was_lost_does_not_prevent_the_release(
+    election: Election,
+) -> None:
+    """The record on the server is newer than ours, and still ours to release."""
+    first = election.candidate("first")
+    first.start()
+    await faketime.until(lambda: first.log)
+    found = election.server.get("leases", "election", "flux-system")
+    assert found is not None
+    written = found["spec"] | {"renewTime": "2026-01-01T00:00:00.000000Z"}
+    election.server.put(ROOT, found | {"spec": written})
+    await first.stop()
+    assert election.spec["holderIdentity"] == ""

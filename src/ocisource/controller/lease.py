@@ -273,24 +273,36 @@ class Elector:
 
     async def _release(self) -> None:
         """Give the lease up, so that the next leader need not wait; a failure is only logged."""
-        if self._record is None or self.holder != self._identity:
-            return
+        try:
+            async with asyncio.timeout(self._settings.retry_period):
+                # A renewal that was cancelled may have been written all the same: read, then write.
+                while not await self._try_to_release():
+                    pass
+        except (errors.OcisourceError, TimeoutError) as exc:
+            _log.error(
+                f"unable to release lease {self._namespace}/{self._name}",
+                error=str(exc) or "no answer in time",
+            )
+
+    async def _try_to_release(self) -> bool:
+        """Whether there is no more to be done; False when somebody else wrote meanwhile."""
+        found = await self._api.get(
+            resources.LEASES, self._name, namespace=self._namespace, is_limited=False
+        )
+        if found.spec.holder_identity != self._identity:
+            return True
         now = timestamps.format_micro(self._wall())
         spec = msgspec.structs.replace(
-            self._record.spec,
+            found.spec,
             holder_identity="",
             lease_duration_seconds=1,
             acquire_time=now,
             renew_time=now,
         )
-        lease = msgspec.structs.replace(self._record, spec=spec)
-        try:
-            async with asyncio.timeout(self._settings.retry_period):
-                await self._write(lease)
-        except (errors.OcisourceError, TimeoutError) as exc:
-            _log.error(f"unable to release lease {self._name}", error=str(exc) or "timeout")
-        else:
+        is_released = await self._write(msgspec.structs.replace(found, spec=spec))
+        if is_released:
             _log.info(f"released lease {self._namespace}/{self._name}")
+        return is_released
 
     def _set_leading(self, *, value: bool) -> None:
         if not value and self.role is Role.LEADER:
