@@ -4,12 +4,13 @@ import asyncio
 import errno
 import pathlib
 import random
+from typing import Any
 
 import pytest
 
 from ocisource import digest as digests
 from ocisource import errors
-from ocisource.storage import fileserver, store
+from ocisource.storage import filecache, fileserver, store
 from tests.storage import conftest, shelf, wire
 
 _SMALL = random.Random(1).randbytes(10_000)  # from memory
@@ -424,4 +425,75 @@ async def test_a_server_can_be_started_again(local: store.LocalStore) -> None:
     await server.stop()
     assert await server.start(host, port) == (host, port)
     assert (await wire.ask((host, port), "/")).status == 200
+    await server.stop()
+
+
+async def test_a_file_replaced_between_two_looks_is_served(
+    address: tuple[str, int], local: store.LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A publication in the middle of a reading is no alteration."""
+    shelf.put(local, b"old")
+    real = local._place.ledger.digest_of
+    pending = [b"new"]
+
+    def late(descriptor: int) -> digests.Digest:
+        found = real(descriptor)
+        if pending:
+            shelf.put(local, pending.pop())
+        return found
+
+    monkeypatch.setattr(local._place.ledger, "digest_of", late)
+    assert (await wire.ask(address, f"/{shelf.PATH}")).body == b"new"
+
+
+async def test_a_large_file_replaced_after_it_was_found_is_opened_again(
+    address: tuple[str, int], local: store.LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The descriptor that is sent belongs to the headers that were sent."""
+    shelf.put(local, _LARGE)
+    async with wire.connected(address) as client:
+        assert (await client.ask(f"/{shelf.PATH}")).body == _LARGE
+        for act in (lambda: shelf.put(local, _LARGE[::-1]), lambda: local.remove(shelf.PATH)):
+            with monkeypatch.context() as patch:
+                # As if the file changed just after it was looked at.
+                patch.setattr(filecache.Entry, "is_current", lambda _entry: True)
+                act()
+                answer = await client.ask(f"/{shelf.PATH}")
+            assert answer.body in {_LARGE[::-1], b"404 page not found\n"}
+        assert answer.status == 404
+
+
+async def test_a_fault_of_ours_ends_the_connection_and_is_logged(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client never takes half an answer for a whole one, whatever went wrong."""
+
+    def fail(_status: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ocisource.storage.answers.short", fail)
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await wire.ask(address, "/")
+    assert [record.getMessage() for record in caplog.records] == ["failed to answer GET /"]
+    assert (await wire.ask(address, "/")).status == 200
+
+
+async def test_a_machine_without_ipv6_is_served_on_ipv4(
+    local: store.LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All interfaces are those there are."""
+    loop = asyncio.get_running_loop()
+    real = loop.create_server
+
+    async def create(factory: Any, host: str | None, port: int, **options: Any) -> asyncio.Server:
+        if host is None:
+            raise OSError(errno.EADDRNOTAVAIL, "cannot assign requested address")
+        return await real(factory, host, port, **options)
+
+    monkeypatch.setattr(loop, "create_server", create)
+    server = fileserver.FileServer(local)
+    host, port = await server.start("", 0)
+    assert host == "0.0.0.0"  # noqa: S104
+    assert (await wire.ask(("127.0.0.1", port), "/")).status == 200
     await server.stop()

@@ -106,6 +106,25 @@ def test_reuse_reads_the_content_whatever_its_signature_says(
     assert len(inodes) == 2
 
 
+def test_content_linked_by_another_object_meanwhile_is_still_the_same_content(
+    local: store.LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two objects storing the same at the same moment share one inode."""
+    shelf.put(local, b"hello", shelf.OTHER)
+    real = local._place.blobs.proven
+
+    def slow(wanted: digests.Digest) -> integrity.Signature | None:
+        proven = real(wanted)
+        monkeypatch.setattr(local._place.blobs, "proven", real)
+        shelf.put(local, b"hello", "o/n/meanwhile.tar.gz")
+        return proven
+
+    monkeypatch.setattr(local._place.blobs, "proven", slow)
+    shelf.put(local, b"hello")
+    paths = (shelf.PATH, shelf.OTHER, "o/n/meanwhile.tar.gz")
+    assert len({(local.root / path).stat().st_ino for path in paths}) == 1
+
+
 def test_staged_bytes_that_were_not_published_leave_nothing(local: store.LocalStore) -> None:
     """Leaving the stage without publishing removes its file, also after an error."""
     with local.stage() as stage:

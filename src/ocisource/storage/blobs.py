@@ -46,11 +46,15 @@ class Blobs:
             os.close(descriptor)
 
     def is_still(self, wanted: digests.Digest, proven: integrity.Signature) -> bool:
-        """Whether the blob is the inode that was proven, unchanged since."""
+        """Whether the blob is the inode that was proven, unwritten since.
+
+        Its ctime may differ: another object may have been given the same content meanwhile.
+        """
         try:
-            return integrity.Signature.of(os.lstat(self.location(wanted))) == proven
+            now = integrity.Signature.of(os.lstat(self.location(wanted)))
         except FileNotFoundError:
             return False
+        return now == proven._replace(ctime_ns=now.ctime_ns)
 
     def put(self, staged: staging.StagedBlob) -> None:
         """Take the staged file as the blob, in place of one that is bad or has no link left.

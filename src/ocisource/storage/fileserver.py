@@ -16,6 +16,7 @@ Example::
 """
 
 import asyncio
+import errno
 import logging
 import os
 import sqlite3
@@ -48,6 +49,9 @@ STALL_TIMEOUT = 60.0  # s in which a client must take 256 KiB of an answer
 GRACE = 5.0  # s for downloads under way when the server stops
 
 _BACKLOG = 1024
+_ANY_IPV4 = "0.0.0.0"  # noqa: S104 - all interfaces are what was asked for
+# "All interfaces" means both kinds of addresses, where the machine has both.
+_NO_IPV6 = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _METHODS = frozenset({"GET", "HEAD"})
 _REOPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -88,14 +92,23 @@ class FileServer:
             self._answer, idle_timeout=self._idle_timeout, limit=self._max_connections
         )
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._connections, host or None, port, backlog=_BACKLOG
-            )
+            self._server = await self._listen(host, port, self._connections)
         except OSError as exc:
             text = f"failed to serve artifacts on '{host}:{port}': {exc.strerror}"
             raise errors.StorageError(text) from exc
         address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
         return address
+
+    async def _listen(
+        self, host: str, port: int, factory: connections.Connections
+    ) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.create_server(factory, host or None, port, backlog=_BACKLOG)
+        except OSError as exc:
+            if host or exc.errno not in _NO_IPV6:
+                raise
+        return await loop.create_server(factory, _ANY_IPV4, port, backlog=_BACKLOG)
 
     async def stop(self, grace: float = GRACE) -> None:
         """Stop listening, let downloads finish for ``grace`` seconds, close everything."""

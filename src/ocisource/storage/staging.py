@@ -1,5 +1,6 @@
 """Bytes on their way into the store: written beside it, hashed as they come."""
 
+import contextlib
 import dataclasses
 import os
 import tempfile
@@ -69,9 +70,8 @@ class Stage:
 
     def discard(self) -> None:
         """Remove the temporary file unless it was published."""
-        try:
+        # Closing flushes what nobody wants any more, and closes the descriptor even if that fails.
+        with contextlib.suppress(OSError):
             self._file.close()
-        except OSError:
-            # The flush of a file that is thrown away failed; what was written does not matter.
-            self._file.raw.close() if hasattr(self._file, "raw") else None
-        self._location.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._location.unlink(missing_ok=True)
