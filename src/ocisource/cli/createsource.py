@@ -188,10 +188,7 @@ _FIELDS = (
 
 def _spec(values: Mapping[str, typing.Any]) -> Document:
     """The spec that the flags say; raises UsageError."""
-    if not values["url"]:
-        raise errors.UsageError("url is required")
-    if not (values["tag"] or values["tag_semver"] or values["digest"]):
-        raise errors.UsageError("--tag, --tag-semver or --digest is required")
+    _check_required(values)
     spec: Document = {
         "url": values["url"],
         "interval": durations.format_seconds(values["interval"]),
@@ -212,11 +209,16 @@ def _spec(values: Mapping[str, typing.Any]) -> Document:
     if values["verify_issuer"] or values["verify_subject"]:
         identity = {"issuer": values["verify_issuer"], "subject": values["verify_subject"]}
         spec["verify"]["matchOIDCIdentity"] = [identity]
-    if patterns := labels.comma_list(values["ignore_paths"]):
-        spec["ignore"] = "\n".join(patterns)
-    if values["insecure"]:
-        spec["insecure"] = True
-    return spec
+    patterns = labels.comma_list(values["ignore_paths"])
+    more = {"ignore": "\n".join(patterns), "insecure": values["insecure"]}
+    return spec | {key: value for key, value in more.items() if value}
+
+
+def _check_required(values: Mapping[str, typing.Any]) -> None:
+    if not values["url"]:
+        raise errors.UsageError("url is required")
+    if not (values["tag"] or values["tag_semver"] or values["digest"]):
+        raise errors.UsageError("--tag, --tag-semver or --digest is required")
 
 
 def _layer_selector(text: str) -> Document:

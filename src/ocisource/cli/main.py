@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, grammar.Leaf | grammar.Branch] = {
         "ocisource.cli.apiserver:apiserver", "Run the embedded Kubernetes API alone."
     ),
     "controller": Leaf("ocisource.cli.controller:controller", "Run the controller on a cluster."),
+    "install": Leaf("ocisource.cli.install:install", "Put the controller on a cluster."),
     "get": Branch(
         "Print the state of sources.",
         {

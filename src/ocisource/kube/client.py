@@ -336,6 +336,22 @@ class Client:
             raise errors.TransportError(f"unreadable answer to {path}: not an object")
         return decoded
 
+    async def text_lines(
+        self, path: str, *, query: tuple[tuple[str, str], ...] = (), inactivity: float = 300.0
+    ) -> AsyncGenerator[bytes, None]:
+        """Lines of a text as they come, such as a Pod's log, until the server ends it.
+
+        ``inactivity`` seconds of silence end it with DeadlineError. Raises APIStatusError and
+        TransportError.
+        """
+        call = transport.Call("GET", path, query=query, accept="*/*", is_idempotent=True)
+        limits = aiohttp.ClientTimeout(
+            total=None, sock_connect=transport.CONNECT_TIMEOUT, sock_read=inactivity
+        )
+        async with self._exchange.opened(call, limits) as response:
+            async for line in answers.lines(response):
+                yield line
+
     async def adopt_server_fairness(self) -> bool:
         """Limit ourselves no more if the server queues fairly (API priority and fairness).
 

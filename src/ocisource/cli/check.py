@@ -1,0 +1,134 @@
+"""`ocisource check`: whether the cluster is new enough, and all is installed and ready."""
+
+import re
+import typing
+
+import click
+
+import ocisource
+from ocisource import errors
+from ocisource.api import ocirepository
+from ocisource.cli import cluster, flags, output, shared
+
+LEAST = (1, 25)  # minor version of Kubernetes: what the CRD and the Lease API need
+_PART_OF = "app.kubernetes.io/part-of=flux"
+_CRD = f"{ocirepository.PLURAL}.{ocirepository.GROUP}"
+_VERSION = re.compile(r"v?(?P<major>\d+)\.(?P<minor>\d+)")
+
+Document = dict[str, typing.Any]
+
+
+@shared.command()
+@click.option("--pre", "is_pre", is_flag=True, help="Only check what an installation needs.")
+@click.option("--components", default="", hidden=True)
+@click.option("--components-extra", default="", hidden=True)
+@click.option("--poll-interval", type=flags.Duration(), default=5.0, hidden=True)
+@shared.cluster_options
+@click.pass_context
+def check(
+    ctx: click.Context, /, *, is_pre: bool, chosen: shared.Chosen, **_ignored: typing.Any
+) -> None:
+    """Check the Kubernetes version, the controllers and the CRDs.
+
+    \b
+    Examples:
+      ocisource check --pre
+      ocisource check
+    """  # noqa: D301
+
+    async def work(connection: cluster.Connection) -> int:
+        output.say(output.ACTION, "checking prerequisites")
+        version = await _kubernetes(connection)
+        least = f">={LEAST[0]}.{LEAST[1]}.0-0"
+        if not is_new_enough(version):
+            output.say(output.FAILURE, f"Kubernetes version {version} does not match {least}")
+            raise errors.ContentError("check failed")
+        output.say(output.SUCCESS, f"Kubernetes {version.removeprefix('v')} {least}")
+        output.say(output.SUCCESS, "prerequisites checks passed")
+        if is_pre:
+            return 0
+        output.say(output.ACTION, "checking version")
+        output.say(output.SUCCESS, f"distribution: ocisource-v{ocisource.__version__}")
+        has_controllers = await _controllers(connection)
+        has_kinds = await _crds(connection)
+        if not (has_controllers and has_kinds):
+            raise errors.ContentError("check failed")
+        output.say(output.SUCCESS, "all checks passed")
+        return 0
+
+    ctx.exit(cluster.run(chosen, work))
+
+
+def is_new_enough(version: str) -> bool:
+    """Whether a version such as ``v1.33.1`` is not below LEAST."""
+    match = _VERSION.match(version)
+    return match is not None and (int(match["major"]), int(match["minor"])) >= LEAST
+
+
+async def _kubernetes(connection: cluster.Connection) -> str:
+    found = await connection.api.document("/version")
+    return str(found.get("gitVersion", ""))
+
+
+async def _controllers(connection: cluster.Connection) -> bool:
+    """Whether all controllers are ready; an embedded server has its own within."""
+    from ocisource.kube import client, resources  # noqa: PLC0415
+
+    output.say(output.ACTION, "checking controllers")
+    deployments = resources.Resource("apps", "v1", "deployments", "Deployment", dict)
+    scope = client.Scope(namespace=connection.namespace, label_selector=_PART_OF)
+    try:
+        found = (await connection.api.list(deployments, scope)).items
+    except errors.APIStatusError as error:
+        if error.code != 404:  # noqa: PLR2004 - an API without Deployments is the embedded one
+            raise
+        output.say(output.SUCCESS, "source-controller: embedded")
+        return True
+    if not found:
+        output.say(
+            output.FAILURE,
+            f"no controllers found in the '{connection.namespace}' namespace with the label "
+            f"selector '{_PART_OF}'",
+        )
+        return False
+    is_ready = True
+    for deployment in found:
+        name = deployment["metadata"]["name"]
+        wanted = deployment["spec"].get("replicas", 1)
+        has = (deployment.get("status") or {}).get("readyReplicas", 0) >= wanted
+        is_ready = is_ready and has
+        output.say(
+            output.SUCCESS if has else output.FAILURE,
+            f"{name}: deployment {'ready' if has else 'not ready'}",
+        )
+        for container in deployment["spec"]["template"]["spec"]["containers"]:
+            output.say(output.ACTION, str(container.get("image")))
+    return is_ready
+
+
+async def _crds(connection: cluster.Connection) -> bool:
+    """Whether our CRD is there; all of the same label are shown."""
+    from ocisource.kube import client, resources  # noqa: PLC0415
+
+    output.say(output.ACTION, "checking crds")
+    crds = resources.Resource(
+        "apiextensions.k8s.io",
+        "v1",
+        "customresourcedefinitions",
+        "CustomResourceDefinition",
+        dict,
+        is_namespaced=False,
+    )
+    found = (await connection.api.list(crds, client.Scope(label_selector=_PART_OF))).items
+    if not found:
+        output.say(output.FAILURE, f"no crds found with the label selector '{_PART_OF}'")
+        return False
+    names = set()
+    for crd in sorted(found, key=lambda each: str(each["metadata"]["name"])):
+        name = str(crd["metadata"]["name"])
+        names.add(name)
+        stored = (crd.get("status") or {}).get("storedVersions") or ["none"]
+        output.say(output.SUCCESS, f"{name}/{stored[-1]}")
+    if _CRD not in names:
+        output.say(output.FAILURE, f"{_CRD}: not found")
+    return _CRD in names
