@@ -4,17 +4,18 @@ YAML comes in from ``kubectl apply --server-side``; it is bounded in size, depth
 aliases unfold to, before anything is built from it.
 """
 
+import collections
 import dataclasses
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 import yaml
 
 from ocisource import errors
-from ocisource.apiserver import failures, gojson, protobuf
+from ocisource.apiserver import failures, fielderrors, gojson, protobuf
 
 MAX_BODY = 3 * 1024 * 1024  # bytes; kube-apiserver's MaxRequestBodyBytes
 MAX_DEPTH = 128  # nested values; far above any schema, far below the interpreter's stack
@@ -55,15 +56,25 @@ def decode(data: bytes, *, content_type: str, is_strict: bool = False) -> Decode
     """Decode JSON, YAML or protobuf; raises InvalidInputError with what Go's decoders would say."""
     if content_type == protobuf.MEDIA_TYPE:
         return Decoded(protobuf.decode(data))
-    if content_type in (YAML, APPLY_PATCH) and gojson.complaint(data):
+    if content_type in (YAML, APPLY_PATCH) and not _is_json(data):
         return Decoded(_yaml(data))
     check_depth(data)
-    if is_strict:
-        return _strict(data)
     try:
-        return Decoded(msgspec.json.decode(data))
+        value = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.InvalidInputError(_go_text(data, error)) from error
+    return Decoded(value, _duplicates(data) if is_strict else ())
+
+
+def _is_json(data: bytes) -> bool:
+    """Whether YAML is JSON already, as kubectl sends it."""
+    if not data.lstrip().startswith(b"{"):
+        return False
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def check_depth(data: bytes) -> None:
@@ -87,29 +98,33 @@ def check_depth(data: bytes) -> None:
                 raise errors.InvalidInputError("exceeded max depth")
 
 
-def _strict(data: bytes) -> Decoded:
-    duplicates: list[str] = []
+def _duplicates(data: bytes) -> tuple[str, ...]:
+    """Paths of members that stand twice in their object, in the order of the text."""
+    repeated: dict[int, list[str]] = {}
 
     def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         built = dict(pairs)
         if len(built) != len(pairs):
-            duplicates.extend(_repeated(key for key, _ in pairs))
+            repeated[id(built)] = _repeated(key for key, _ in pairs)
         return built
 
-    try:
-        value = json.loads(data, object_pairs_hook=build, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise errors.InvalidInputError(_go_text(data, error)) from error
-    return Decoded(value, tuple(duplicates))
+    root = json.loads(data, object_pairs_hook=build)
+    return tuple(_paths(root, "", repeated)) if repeated else ()
+
+
+def _paths(value: Any, path: str, repeated: dict[int, list[str]]) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from (fielderrors.child(path, key) for key in repeated.get(id(value), ()))
+        for key, item in value.items():
+            yield from _paths(item, fielderrors.child(path, key), repeated)
+    elif isinstance(value, list):
+        for at, item in enumerate(value):
+            yield from _paths(item, fielderrors.index(path, at), repeated)
 
 
 def _repeated(keys: Iterable[str]) -> list[str]:
-    seen: set[str] = set()
-    return [key for key in keys if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"invalid character '{constant[0]}' looking for beginning of value")
+    counted = collections.Counter(keys)
+    return [key for key, count in counted.items() if count > 1]
 
 
 def _go_text(data: bytes, error: Exception) -> str:

@@ -21,13 +21,23 @@ CONTINUE_EXPIRED = (
 )
 
 
+_GENERIC = "generic"
+
+
 def status(error: errors.APIStatusError) -> dict[str, Any]:
     """The Status object of a refusal."""
-    shown = statuses.failure(error.code, error.reason, str(error), error.details or None)
+    details = {key: value for key, value in error.details.items() if key != _GENERIC}
+    has_details = bool(details) or _GENERIC in error.details
+    shown = statuses.failure(error.code, error.reason, str(error), details if has_details else None)
     if fresh := error.details.get("continue"):
         shown["metadata"] = {"continue": fresh}
         shown.pop("details")
     return shown
+
+
+def _generic(message: str, *, code: int, reason: str) -> errors.APIStatusError:
+    """What apimachinery's NewGenericServerResponse says: it has details, but they are empty."""
+    return errors.APIStatusError(message, code=code, reason=reason, details={_GENERIC: True})
 
 
 def bad_request(message: str) -> errors.APIStatusError:
@@ -48,9 +58,8 @@ def forbidden(message: str, *, group: str, plural: str, name: str) -> errors.API
 
 def no_such_path() -> errors.APIStatusError:
     """404: nothing is served there."""
-    return errors.APIStatusError(
-        "the server could not find the requested resource", code=404, reason="NotFound"
-    )
+    text = "the server could not find the requested resource"
+    return _generic(text, code=404, reason="NotFound")
 
 
 class NoPageError(errors.APIStatusError):
@@ -72,20 +81,18 @@ def not_found(resource: resources.Resource, name: str) -> errors.APIStatusError:
 
 def method_not_allowed() -> errors.APIStatusError:
     """405: the path exists, the verb does not."""
-    return errors.APIStatusError(
-        "the server does not allow this method on the requested resource",
-        code=405,
-        reason="MethodNotAllowed",
-    )
+    text = "the server does not allow this method on the requested resource"
+    return _generic(text, code=405, reason="MethodNotAllowed")
 
 
-def not_acceptable(offered: Sequence[str]) -> errors.APIStatusError:
+def not_acceptable(message: str = "406: Not Acceptable") -> errors.APIStatusError:
     """406: the client wants a form we do not have."""
-    return errors.APIStatusError(
-        f"only the following media types are accepted: {', '.join(offered)}",
-        code=406,
-        reason="NotAcceptable",
-    )
+    return _generic(message, code=406, reason="NotAcceptable")
+
+
+def wrong_shape(message: str) -> errors.APIStatusError:
+    """406: the client wants an object as a list, or a list as an object."""
+    return errors.APIStatusError(message, code=406, reason="NotAcceptable")
 
 
 def already_exists(
@@ -101,13 +108,20 @@ def already_exists(
     )
 
 
-def conflict(resource: resources.Resource, name: str, cause: str) -> errors.APIStatusError:
-    """409: the object is no longer what the client thinks it is."""
+def conflict(
+    resource: resources.Resource, name: str, cause: str, *, called: str = ""
+) -> errors.APIStatusError:
+    """409: the object is no longer what the client thinks it is.
+
+    ``called`` stands for the plural where kube-apiserver names the kind instead.
+    """
+    kind = called or resource.plural
+    qualified = f"{kind}.{resource.group}" if resource.group else kind
     return errors.APIStatusError(
-        f'Operation cannot be fulfilled on {resource.qualified} "{name}": {cause}',
+        f'Operation cannot be fulfilled on {qualified} "{name}": {cause}',
         code=409,
         reason="Conflict",
-        details=_details(group=resource.group, kind=resource.plural, name=name),
+        details=_details(group=resource.group, kind=kind, name=name),
     )
 
 
@@ -153,15 +167,17 @@ def invalid(
 
 def patch_does_not_fit() -> errors.APIStatusError:
     """422: a JSON patch that cannot be carried out."""
-    return errors.APIStatusError(
-        "the server rejected our request due to an error in our request", code=422, reason="Invalid"
-    )
+    text = "the server rejected our request due to an error in our request"
+    return _generic(text, code=422, reason="Invalid")
 
 
 def internal(message: str) -> errors.APIStatusError:
     """500: it is us."""
     return errors.APIStatusError(
-        f"Internal error occurred: {message}", code=500, reason="InternalError"
+        f"Internal error occurred: {message}",
+        code=500,
+        reason="InternalError",
+        details={"causes": [{"message": message}]},
     )
 
 

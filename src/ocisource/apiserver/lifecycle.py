@@ -46,12 +46,15 @@ def begin(obj: Object, *, namespace: str, birth: Birth) -> None:
 
 def place(metadata: Object, namespace: str) -> None:
     """Take the namespace from the path; raises APIStatusError when the object names another."""
-    if namespace and metadata.get("namespace", namespace) != namespace:
+    if not namespace:
+        # Objects of the whole cluster have none, whatever they say.
+        metadata.pop("namespace", None)
+        return
+    if metadata.get("namespace", namespace) != namespace:
         raise failures.bad_request(
             "the namespace of the provided object does not match the namespace sent on the request"
         )
-    if namespace:
-        metadata["namespace"] = namespace
+    metadata["namespace"] = namespace
 
 
 def first_generation(kind: kinds.Kind, obj: Object) -> None:
@@ -167,6 +170,7 @@ def check_preconditions(
             name,
             f"the UID in the precondition ({options.uid}) does not match the UID in record "
             f"({uid}). The object might have been deleted and then recreated",
+            called=kind.name,
         )
     if options.revision and options.revision != str(record.revision):
         raise failures.conflict(
@@ -174,6 +178,7 @@ def check_preconditions(
             name,
             f"the ResourceVersion in the precondition ({options.revision}) does not match the "
             f"ResourceVersion in record ({record.revision}). The object might have been modified",
+            called=kind.name,
         )
 
 

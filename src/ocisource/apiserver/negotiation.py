@@ -12,7 +12,6 @@ from ocisource.apiserver import failures
 
 JSON = "application/json"
 YAML = "application/yaml"
-OFFERED = (JSON, YAML, "application/vnd.kubernetes.protobuf")
 MAX_RANGES = 64  # media ranges that are looked at
 
 TABLE = "Table"
@@ -69,7 +68,7 @@ def choose(accept: str, *, shapes: frozenset[str], is_pretty: bool = False) -> F
         known = _DISCOVERY if shape == DISCOVERY else _META
         if shape in shapes and (group, version) in known:
             return Form(written, shape, group, version, is_pretty)
-    raise failures.not_acceptable(OFFERED)
+    raise failures.not_acceptable()
 
 
 OBJECT_SHAPES = frozenset({TABLE, PARTIAL, PARTIAL_LIST})

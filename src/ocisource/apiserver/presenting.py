@@ -50,7 +50,9 @@ class Presenter:
         if self.is_plain and self.form == negotiation.PLAIN:
             opening = records.prefix(self.kind.api_version, self.kind.resource.list_name)
             head = b'"metadata":' + msgspec.json.encode(metadata) + b',"items":['
-            return b"".join((opening, head, b",".join(map(self._document, found)), b"]}"))
+            # Items of built-in lists carry no kind: Go's typed lists do not write it.
+            item = self._document if self.kind.resource.is_custom else _body
+            return b"".join((opening, head, b",".join(map(item, found)), b"]}"))
         objects = [self.kind.read(record.decode()) for record in found]
         return write(self._listed(objects, metadata, now=now), self.form)
 
@@ -126,6 +128,10 @@ class Presenter:
     @property
     def _meta_version(self) -> str:
         return f"{self.form.group}/{self.form.version}"
+
+
+def _body(record: records.Record) -> bytes:
+    return record.body
 
 
 def encode(value: Any) -> bytes:

@@ -16,6 +16,7 @@ from ocisource.apiserver import (
     decoding,
     failures,
     fielderrors,
+    gotext,
     kinds,
     negotiation,
     objects,
@@ -58,7 +59,8 @@ class Call:
         include = self.query.text("includeObject") or "Metadata"
         if include not in {"Metadata", "Object", "None"}:
             raise failures.bad_request(
-                f'unrecognized includeObject value: "{include}": it is Metadata, Object or None'
+                "Unable to convert to Table as requested: includeObject: Invalid value: "
+                f"{gotext.quote(include)}: must be 'Metadata', 'Object', 'None', or empty"
             )
         return presenting.Presenter(self.kind, self.form, include)
 
@@ -111,8 +113,7 @@ class Verbs:
             watch = watching.Watch(
                 self._store, wanted, options, presenter=call.presenter, clock=self._clock
             )
-            content_type = f"{negotiation.JSON}{';stream=watch' if call.form.shape else ''}"
-            return answers.Stream(watch.lines(), content_type, self._deprecation(call))
+            return answers.Stream(watch.lines(), warnings=self._deprecation(call))
         page = await self._reader.page(wanted, options)
         body = call.presenter.many(page.found, page.metadata(), now=self._clock.wall())
         return self._answer(call, body)
@@ -219,17 +220,18 @@ class Verbs:
             raise failures.unsupported_media_type(bodies.OBJECT_TYPES)
         data = await call.body()
         try:
-            return bodies.decode(
+            decoded = bodies.decode(
                 data,
                 content_type=call.content_type,
                 is_strict=options.validation != "Ignore",
             )
         except errors.InvalidInputError as error:
-            shown = data[:_SHOWN_BYTES].hex() or "<empty>"
-            raise failures.bad_request(
-                f"the object provided is unrecognized (must be of type {call.kind.name}): "
-                f"couldn't get version/kind; json parse error: {error} ({shown})"
-            ) from error
+            raise _unrecognized(call.kind, data, str(error)) from error
+        if decoded.value is None:
+            return bodies.Decoded({})
+        if not isinstance(decoded.value, dict):
+            raise _unrecognized(call.kind, data, _no_object(decoded.value))
+        return decoded
 
     async def _delete_options(self, call: Call) -> requests.DeleteOptions:
         data = await call.body()
@@ -244,7 +246,28 @@ class Verbs:
         return requests.DeleteOptions.parse(call.query, _checked_options(value))
 
 
-_SHOWN_BYTES = 32  # of a body that cannot be read, in hex, as kube-apiserver shows them
+_SHOWN_BYTES = 30  # of a body that cannot be read, as kube-apiserver shows them
+_TYPE_META = (
+    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; '
+    'Kind string "json:\\"kind,omitempty\\"" }'
+)
+
+
+def _unrecognized(kind: kinds.Kind, data: bytes, why: str) -> errors.APIStatusError:
+    shown = data[:_SHOWN_BYTES]
+    summary = shown.decode(errors="replace") if data.startswith(b"{") else shown.hex()
+    if len(data) > _SHOWN_BYTES:
+        summary += " ..."
+    return failures.bad_request(
+        f"the object provided is unrecognized (must be of type {kind.name}): couldn't get "
+        f"version/kind; json parse error: {why} ({summary or '<empty>'})"
+    )
+
+
+def _no_object(value: Any) -> str:
+    """What Go says of JSON that should have been an object."""
+    what = decoding.json_kind(value)
+    return f"json: cannot unmarshal {what} into Go value of type {_TYPE_META}"
 
 
 def _checked_options(value: Any) -> Mapping[str, Any]:
@@ -259,7 +282,10 @@ def _checked_options(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise failures.bad_request("DeleteOptions must be an object")
     if value.get("kind", "DeleteOptions") != "DeleteOptions":
-        raise failures.bad_request(f'no kind "{value["kind"]}" is a DeleteOptions')
+        raise failures.plain_500(
+            f'no kind "{value["kind"]}" is registered for version "meta.k8s.io/v1" in scheme '
+            '"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"'
+        )
     for field, wanted in kinds_of.items():
         if value.get(field) is not None and not isinstance(value[field], wanted):
             raise failures.bad_request(f"DeleteOptions.{field} has the wrong type")
@@ -283,7 +309,9 @@ def _decode_patch(data: bytes, media_type: str, *, is_strict: bool) -> bodies.De
     except errors.InvalidInputError as error:
         if media_type == bodies.APPLY_PATCH:
             raise failures.bad_request(f"error decoding YAML: {error}") from error
-        raise failures.bad_request(str(error)) from error
+        if media_type == bodies.JSON_PATCH:
+            raise failures.bad_request(str(error)) from error
+        raise failures.bad_request(f"error decoding patch: {error}") from error
 
 
 def _changed(
@@ -294,7 +322,8 @@ def _changed(
     elif not isinstance(patch, dict):
         what = decoding.json_kind(patch)
         raise failures.bad_request(
-            f"json: cannot unmarshal {what} into Go value of type map[string]interface {{}}"
+            f"error decoding patch: json: cannot unmarshal {what} into Go value of type "
+            "map[string]interface {}"
         )
     elif media_type == bodies.STRATEGIC_PATCH and kind.builtin is not None:
         changed = _strategically_merged(kind.builtin, present, patch)
