@@ -181,3 +181,21 @@ def test_remove_all_does_not_follow_links(local: store.LocalStore, tmp_path: pat
     assert not (local.root / shelf.FOLDER).is_symlink()
     assert (outside / "precious").exists()
     assert shelf.leftovers(local) == []
+
+
+def test_the_folders_of_all_objects_can_be_listed(
+    local: store.LocalStore, tmp_path: pathlib.Path
+) -> None:
+    """Two levels down, without files, links and names that could not be an object's."""
+    assert local.folders("ocirepository") == ()
+    shelf.put(local, b"1")
+    shelf.put(local, b"2", shelf.OTHER)
+    shelf.put(local, b"3", "ocirepository/infra/x/1.tar.gz")
+    (tmp_path / "outside" / "inner").mkdir(parents=True)
+    (local.root / "ocirepository" / "link").symlink_to(tmp_path / "outside")
+    (local.root / "ocirepository" / "apps" / "link").symlink_to("podinfo")
+    (local.root / "ocirepository" / "apps" / ".hidden").mkdir()
+    (local.root / "ocirepository" / "file").touch()
+    assert local.folders("ocirepository") == (
+        "ocirepository/apps/other", shelf.FOLDER, "ocirepository/infra/x",
+    )  # fmt: skip

@@ -111,3 +111,16 @@ def is_present(name: str, folder: int) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def subfolders(root: Path, path: str) -> list[str]:
+    """The folders directly in a folder, which may be missing; links and odd names are none."""
+    try:
+        with folder(root, path) as descriptor, os.scandir(descriptor) as entries:
+            return [
+                f"{path}/{entry.name}"
+                for entry in entries
+                if is_segment(entry.name) and entry.is_dir(follow_symlinks=False)
+            ]
+    except (FileNotFoundError, NotADirectoryError):
+        return []

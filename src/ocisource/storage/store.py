@@ -226,10 +226,12 @@ class LocalStore:
             placement.link(descriptor, paths.LATEST, name)
 
     def folders(self, top: str) -> tuple[str, ...]:
-        """The folders ``top/…/…`` that are on disk, sorted."""
+        """The folders ``top/…/…`` that are on disk, sorted; links and odd names are none."""
         with failures.reported(f"failed to list '{top}'"):
-            found = (path for path in self.root.joinpath(top).glob("*/*") if path.is_dir())
-            return tuple(sorted(path.relative_to(self.root).as_posix() for path in found))
+            found = [top] if paths.split(top) else []
+            for _ in range(2):
+                found = [inner for outer in found for inner in paths.subfolders(self.root, outer)]
+            return tuple(sorted(found))
 
     def remove(self, path: str) -> None:
         """Remove one file; its record stays until collect() or remove_all(), for comparison.
