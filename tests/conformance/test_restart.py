@@ -10,7 +10,7 @@ import yarl
 
 from ocisource.apiserver import server
 from ocisource.controller import informer, reflector
-from ocisource.kube import client, config, patch, resources
+from ocisource.kube import client, config, exchange, patch, resources
 from tests.parts import kubernetes
 from tests.simulators import faketime
 
@@ -62,7 +62,11 @@ async def test_a_mirror_outlives_the_server(
         kubeconfig, stop, start = await stack.enter_async_context(part)
         time = faketime.FakeTime()
         api = await stack.enter_async_context(
-            client.Client(config.load(kubeconfig, environ={}), environ={})
+            client.Client(
+                config.load(kubeconfig, environ={}),
+                settings=exchange.ClientSettings(retries=0),
+                environ={},
+            )
         )
         reports: list[Exception | None] = []
         source = reflector.Reflector(

@@ -112,6 +112,29 @@ async def test_metadata_only_never_asks_for_the_data(
     assert not any("," in accept for accept in accepted)
 
 
+async def test_what_kubectl_wrote_into_an_annotation_is_dropped_too(
+    server: kubeapi.KubeAPI, new_client: conftest.NewClient
+) -> None:
+    """The last-applied annotation of a Secret holds its data."""
+    annotations = {"kubectl.kubernetes.io/last-applied-configuration": "{data}", "other": "kept"}
+    server.put(
+        ROOT, {"metadata": {"name": "s", "namespace": "default", "annotations": annotations}}
+    )
+    (found,) = (await new_client().list(resources.SECRETS.metadata_only())).items
+    assert found.metadata.annotations == {"other": "kept"}
+
+
+async def test_a_token_that_no_header_can_carry_is_refused(
+    server: kubeapi.KubeAPI, new_client: conftest.NewClient
+) -> None:
+    """Told as a credential's fault, and not shown."""
+    for token in ("s3cret\nX-Evil: 1", "s3crét"):
+        with pytest.raises(errors.CredentialError) as caught:
+            await new_client(conftest.Logins([token])).list(resources.SECRETS)
+        assert "s3cr" not in str(caught.value)
+    assert server.seen == []
+
+
 async def test_names_are_quoted_in_paths() -> None:
     """No name leaves its place in the path."""
     path = resources.SECRETS.path(namespace="a/b", name="../x?y")

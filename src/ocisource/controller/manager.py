@@ -128,7 +128,7 @@ class Controller:
 
     async def _handle(self, key: request.Request) -> None:
         began = self._clock()
-        run = asyncio.ensure_future(self._reconcile(key))
+        run = asyncio.create_task(self._run_once(key), name=f"{self.name} {key}")
         self._runs[key] = run
         try:
             result = await run
@@ -147,6 +147,10 @@ class Controller:
         if self._observed is not None:
             self._observed.reconcile_total.labels(self.name, outcome).inc()
             self._observed.reconcile_time.labels(self.name).observe(self._clock() - began)
+
+    async def _run_once(self, key: request.Request) -> request.Result:
+        # Whatever the function does before its first wait must not happen in the worker either.
+        return await self._reconcile(key)
 
     def _abandon(self, key: request.Request) -> str:
         if key in self._called_off:

@@ -21,6 +21,7 @@ MAX_LINE_BYTES = 16 * 1024 * 1024  # of one watch event
 MAX_MESSAGE = 4096  # characters of a foreign error message
 
 GONE = 410
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 # msgspec limits nesting by RecursionError, which is no MsgspecError.
 _UNREADABLE = (msgspec.MsgspecError, RecursionError)
 
@@ -97,7 +98,7 @@ class Reader(typing.Generic[T]):
     def object(self, body: bytes) -> T:
         """An object; raises TransportError."""
         try:
-            return self._object.decode(body)
+            return self._decoded(body)
         except _UNREADABLE as exc:
             raise errors.TransportError(
                 f"unreadable {self._resource.kind} from the API server: {exc}"
@@ -120,7 +121,7 @@ class Reader(typing.Generic[T]):
     def _readable(self, items: typing.Iterable[msgspec.Raw]) -> Iterator[T]:
         for item in items:
             try:
-                yield self._object.decode(item)
+                yield self._decoded(item)
             except _UNREADABLE as exc:
                 self._complain(self._unreadable(item, exc))
 
@@ -141,13 +142,20 @@ class Reader(typing.Generic[T]):
         if kind is EventType.BOOKMARK:
             return WatchEvent(kind, None, self._meta(decoded.object))
         try:
-            obj = self._object.decode(decoded.object)
+            obj = self._decoded(decoded.object)
         except _UNREADABLE as exc:
             self._complain(self._unreadable(decoded.object, exc))
             return WatchEvent(kind, None, self._meta(decoded.object))
         if isinstance(metadata := getattr(obj, "metadata", None), meta.ObjectMeta):
             return WatchEvent(kind, obj, metadata)
         return WatchEvent(kind, obj, self._meta(decoded.object))
+
+    def _decoded(self, content: bytes | msgspec.Raw) -> T:
+        obj = self._object.decode(content)
+        if isinstance(obj, meta.PartialObjectMetadata):
+            # kubectl keeps the whole object in there, a Secret's data with it.
+            obj.metadata.annotations.pop(_LAST_APPLIED, None)
+        return obj
 
     def _meta(self, raw: msgspec.Raw) -> meta.ObjectMeta:
         try:

@@ -40,8 +40,8 @@ class Named(typing.Protocol):
 class Resource(typing.Generic[T]):
     """A kind of object as the API serves it, read as ``model``.
 
-    ``is_metadata_only`` asks the server for ``PartialObjectMetadata``: what is secret in the
-    object never crosses the wire.
+    ``is_metadata_only`` asks the server for ``PartialObjectMetadata``: a Secret's data does not
+    cross the wire, but for what kubectl wrote into an annotation, which is dropped on reading.
     """
 
     group: str

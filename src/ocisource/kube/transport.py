@@ -91,7 +91,7 @@ class Transport:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a call and yield the answer, whatever its status, with the body yet to be read.
 
-        Raises TransportError and its leaves, also for what goes wrong while the caller reads.
+        Raises CredentialError, TransportError and its leaves, also for what goes wrong while the caller reads.
         """
         pool = self._renewed(login)
         pool.users += 1
@@ -137,6 +137,10 @@ class Transport:
         if call.body is not None:
             headers.append(("Content-Type", call.content_type))
         if authorization := login.authorization:
+            if not (authorization.isascii() and authorization.isprintable()):
+                raise errors.CredentialError(
+                    "the token for the API server holds characters that no header can carry"
+                )
             headers.append(("Authorization", authorization))
         if self._base.scheme == "http":  # a tunnel's own headers are sent by the connector
             headers += self._proxy_headers().items()
