@@ -166,6 +166,11 @@ class KubeAPI:
         self._oldest = self._version
         self._history.clear()
 
+    def forget(self) -> None:
+        """Cut all watches and lose the history they would go on from."""
+        self.abort_watches()
+        self.compact()
+
     def restore_backup(self, version: int) -> None:
         """Go back to an older resourceVersion, as after a restore of etcd."""
         self._version = version

@@ -91,7 +91,8 @@ class Transport:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a call and yield the answer, whatever its status, with the body yet to be read.
 
-        Raises CredentialError, TransportError and its leaves, also for what goes wrong while the caller reads.
+        Raises CredentialError, TransportError and its leaves, the latter also for what goes wrong
+        while the caller reads.
         """
         pool = self._renewed(login)
         pool.users += 1
