@@ -77,7 +77,8 @@ def _last_seen(obj: Object, now: float) -> str:
 
 def _count(obj: Object, _now: float) -> int:
     series = obj.get("series") or {}
-    return int(series.get("count") or obj.get("count") or 0)
+    # An event that was never counted happened once.
+    return int(series.get("count") or obj.get("count") or 1)
 
 
 def _about(obj: Object, _now: float) -> str:

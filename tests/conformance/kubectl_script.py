@@ -1,0 +1,55 @@
+"""The kubectl script: steps read from ``kubectl.yaml``, run in order against one server."""
+
+import dataclasses
+import pathlib
+import shlex
+from collections.abc import Mapping, Sequence
+
+import yaml
+
+from tests.conformance import masking, subjects
+from tests.parts import commands
+
+NAMESPACE = "conf"
+_FILE = pathlib.Path(__file__).with_name("kubectl.yaml")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """One invocation; ``line`` is what stands after ``kubectl``."""
+
+    name: str
+    line: str
+    stdin: str | None = None
+    environ: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def load() -> tuple[Step, ...]:
+    """The steps, in their order."""
+    entries = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    return tuple(
+        Step(entry["name"], entry["run"], entry.get("stdin"), entry.get("environ", {}))
+        for entry in entries
+    )
+
+
+def run(
+    subject: subjects.Subject, steps: Sequence[Step], *, home: pathlib.Path
+) -> dict[str, dict[str, object]]:
+    """Masked stdout, stderr and exit code of each step, by its name."""
+    program, environ = subjects.find_kubectl(), subjects.environ(subject, home)
+    answers: dict[str, dict[str, object]] = {}
+    for step in steps:
+        done = commands.run(
+            [program, "--namespace", NAMESPACE, *shlex.split(step.line)],
+            environ={**environ, **step.environ},
+            folder=home,
+            stdin=step.stdin,
+            is_checked=False,
+        )
+        answers[step.name] = {
+            "stdout": masking.mask(masking.canonical(done.stdout)),
+            "stderr": masking.in_any_order(masking.mask(done.stderr)),
+            "code": done.code,
+        }
+    return answers
