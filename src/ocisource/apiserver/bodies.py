@@ -28,10 +28,12 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 OBJECT_TYPES = (JSON, YAML, protobuf.MEDIA_TYPE)
+# What kube-apiserver lists for custom resources; a strategic patch is taken here all the same.
+CUSTOM_PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
 PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
 
 _OPENERS = re.compile(rb"[\[{\]}\"\\]")
-_TOO_LARGE = f"Request entity too large: limit is {MAX_BODY}"
+_TOO_LARGE = f"limit is {MAX_BODY}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

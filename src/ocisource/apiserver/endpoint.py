@@ -181,6 +181,8 @@ class Endpoint:
             raise failures.no_such_path()
         if verb not in kind.resource.verbs:
             raise failures.method_not_allowed()
+        if kind.builtin is None and not target.name and verb in {"update", "patch"}:
+            raise failures.bad_request("name must be provided")
         return await self._parts.verbs.answer(call)
 
     def _kind(self, target: requests.Target) -> kinds.Kind:
@@ -234,6 +236,10 @@ def _body_reader(request: web.BaseRequest) -> Callable[[], Awaitable[bytes]]:
     async def read() -> bytes:
         if (request.content_length or 0) > bodies.MAX_BODY:
             raise bodies.too_large()
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            # aiohttp counts it as a part of the answer, which has not begun.
+            request.writer.output_size = 0
         held = bytearray()
         while chunk := await request.content.readany():
             held += chunk

@@ -138,7 +138,14 @@ def gone(message: str, *, fresh_token: str = "") -> errors.APIStatusError:
 
 def too_large(message: str) -> errors.APIStatusError:
     """413: more than the server takes."""
-    return errors.APIStatusError(message, code=413, reason="RequestEntityTooLarge")
+    text = f"Request entity too large: {message}"
+    return errors.APIStatusError(text, code=413, reason="RequestEntityTooLarge")
+
+
+def not_a_patch() -> errors.APIStatusError:
+    """415, as kube-apiserver's router says it before any handler sees the request."""
+    text = "415: Unsupported Media Type"
+    return _generic(text, code=415, reason="UnsupportedMediaType")
 
 
 def unsupported_media_type(accepted: Sequence[str]) -> errors.APIStatusError:

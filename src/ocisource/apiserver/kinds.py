@@ -139,13 +139,6 @@ class Kind:
         """Whether stored bodies can be sent as they are."""
         return self.resource.qualified != _EVENTS
 
-    def decode(self, obj: Object) -> tuple[Object, list[str]]:
-        """The object as it is kept, and its unknown fields; raises APIStatusError."""
-        try:
-            return self.rules.decode(obj)
-        except errors.InvalidInputError as error:
-            raise self.cannot_be_handled(str(error)) from error
-
     def cannot_be_handled(self, why: str) -> errors.APIStatusError:
         """The refusal of an object that is none of this kind."""
         return failures.bad_request(

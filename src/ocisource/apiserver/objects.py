@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from ocisource import errors
 from ocisource.apiserver import (
     bodies,
+    builtins,
     failures,
     fielderrors,
     kinds,
@@ -127,7 +128,7 @@ class Objects:
                 obj, warnings = self._applied(update, None, decoded)
             else:
                 obj, warnings = admit(kind, decoded, update.options)
-                check_name(obj, key.name)
+            check_name(obj, key.name)
             if kind.resource.is_namespaced:
                 self.check_namespace(kind, key.namespace, key.name, is_new=True)
             written = await self._put_new(kind, key, obj, update.options, is_owned=update.is_apply)
@@ -347,18 +348,29 @@ def admit(
     """
     check_type(kind, decoded.value)
     source = {"apiVersion": kind.api_version, "kind": kind.name} | decoded.value
-    obj, unknown = kind.decode(source)
+    obj, unknown = _decode(kind, source, is_patch=is_patch)
     obj.setdefault("metadata", {})
     if options.validation == "Ignore":
         return obj, []
     complaints = list(_complaints(unknown, decoded.duplicates))
     if complaints and options.validation == "Strict":
         text = f"strict decoding error: {', '.join(complaints)}"
-        if not is_patch:
-            raise kind.cannot_be_handled(text)
-        shown = records.encode(source).decode()
-        raise failures.invalid("", "", "", [fielderrors.invalid("patch", shown, text)])
+        raise _wrong_patch(source, text) if is_patch else kind.cannot_be_handled(text)
     return obj, complaints
+
+
+def _decode(kind: kinds.Kind, source: Object, *, is_patch: bool) -> tuple[Object, list[str]]:
+    try:
+        return kind.rules.decode(source)
+    except errors.InvalidInputError as error:
+        text = str(error)
+        raise (_wrong_patch(source, text) if is_patch else kind.cannot_be_handled(text)) from error
+
+
+def _wrong_patch(patched: Mapping[str, Any], why: str) -> errors.APIStatusError:
+    """A patch led to something that is no object of the kind."""
+    shown = records.encode_all(patched).decode()
+    return failures.invalid("", "", "", [fielderrors.invalid("patch", shown, why)])
 
 
 def check_type(kind: kinds.Kind, value: Any) -> None:
@@ -372,10 +384,18 @@ def check_type(kind: kinds.Kind, value: Any) -> None:
         _check_custom_type(kind, api_version, name)
     elif (name and name != kind.name) or (api_version and api_version != kind.api_version):
         version = api_version or kind.api_version
+        why = _why_not(kind, version, name or kind.name)
         raise failures.bad_request(
             f'{name or kind.name} in version "{version.rpartition("/")[2]}" cannot be handled as '
-            f'a {kind.name}: no kind "{name or kind.name}" is registered for version "{version}"'
+            f"a {kind.name}: {why}"
         )
+
+
+def _why_not(kind: kinds.Kind, version: str, name: str) -> str:
+    if version == kind.api_version and builtins.find(kind.resource.group, name):
+        return f"converting (v1.{name}) to (core.{kind.name}): unknown conversion"
+    scheme = '"pkg/api/legacyscheme/scheme.go:30"'
+    return f'no kind "{name}" is registered for version "{version}" in scheme {scheme}'
 
 
 def _check_custom_type(kind: kinds.Kind, api_version: str, name: str) -> None:
@@ -416,8 +436,17 @@ def check_same_object(
         raise failures.conflict(
             kind.resource,
             record.key.name,
+            "StorageError: invalid object, Code: 4, "
+            f"Key: {_registry_key(kind, record.key)}, ResourceVersion: 0, AdditionalErrorMsg: "
             f"Precondition failed: UID in precondition: {uid}, UID in object meta: {held}",
         )
+
+
+def _registry_key(kind: kinds.Kind, key: records.Key) -> str:
+    """Where kube-apiserver would have the object in etcd; its messages say so."""
+    group = kind.resource.group if kind.resource.is_custom else ""
+    parts = (group, kind.resource.plural, key.namespace, key.name)
+    return "/registry/" + "/".join(part for part in parts if part)
 
 
 def check_intent(kind: kinds.Kind, intent: Any, name: str) -> None:
@@ -435,7 +464,15 @@ def check_intent(kind: kinds.Kind, intent: Any, name: str) -> None:
         raise failures.bad_request("error decoding YAML: metadata is no object")
     if metadata.get("managedFields"):
         raise failures.bad_request("metadata.managedFields must be nil")
-    metadata.setdefault("name", name)
+    own = metadata.get("name")
+    if own is not None and own != name:
+        raise failures.bad_request(
+            f"the name of the object ({own}) does not match the name on the URL ({name})"
+        )
+    if intent.get("kind") != kind.name:
+        raise failures.bad_request(
+            f"failed to merge config: expected {kind.name}, but got {intent.get('kind')}"
+        )
 
 
 def deleted(kind: kinds.Kind, obj: Mapping[str, Any]) -> Object:

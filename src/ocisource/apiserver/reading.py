@@ -10,12 +10,12 @@ import base64
 import binascii
 import dataclasses
 import itertools
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import msgspec
 
-from ocisource.apiserver import failures, kinds, records, requests, selection, store
+from ocisource.apiserver import failures, gojson, kinds, records, requests, selection, store
 
 FUTURE_WAIT_SECONDS = 3.0  # for a revision that is not there yet, as kube-apiserver
 PAGE = 500  # rows fetched from history at a time
@@ -172,28 +172,22 @@ def _encode(token: _Token) -> str:
 def _read_token(text: str) -> _Token:
     """Read a continue token; raises APIStatusError."""
     if len(text) > MAX_TOKEN:
-        raise failures.bad_request("continue key is not valid: it is too long")
+        raise _bad_token("it is too long")
     try:
         padded = text + "=" * (-len(text) % 4)
         data = base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True)
+    except (ValueError, UnicodeEncodeError, binascii.Error) as error:
+        raise _bad_token("illegal base64 data") from error
+    try:
         token = msgspec.json.decode(data, type=_Token)
-    except (ValueError, UnicodeEncodeError, binascii.Error, msgspec.DecodeError) as error:
-        raise failures.bad_request(
-            f"invalid continue token: continue key is not valid: {error}"
-        ) from error
+    except (UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise _bad_token(gojson.complaint(data) or str(error)) from error
     if token.v != "meta.k8s.io/v1" or "/" not in token.start:
-        raise failures.bad_request(
-            "invalid continue token: continue key is not valid: server does not recognize this "
-            f'encoded version "{token.v}"'
-        )
+        raise _bad_token(f'server does not recognize this encoded version "{token.v}"')
     if token.rv == 0 or token.rv < _INCONSISTENT:
-        raise failures.bad_request(
-            "invalid continue token: continue key is not valid: incorrect encoded start "
-            "resourceVersion"
-        )
+        raise _bad_token("incorrect encoded start resourceVersion")
     return token
 
 
-def count(found: Iterable[records.Record]) -> int:
-    """How many records there are."""
-    return sum(1 for _ in found)
+def _bad_token(why: str) -> Exception:
+    return failures.bad_request(f"invalid continue token: continue key is not valid: {why}")

@@ -21,8 +21,6 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from aiohttp import web
-
 from ocisource import errors
 from ocisource.apiserver import (
     access,
@@ -36,6 +34,7 @@ from ocisource.apiserver import (
     janitor,
     kinds,
     kubeconfig,
+    listener,
     objects,
     records,
     requests,
@@ -169,17 +168,16 @@ async def _listen(
     port: int,
 ) -> str:
     """Open the listener; returns ``host:port`` as clients reach it."""
-    handler = web.Server(
+    handler = listener.new(
         point.handle,
         handler_cancellation=True,
-        access_log=None,
         keepalive_timeout=KEEPALIVE_SECONDS,
         max_line_size=MAX_LINE,
         max_field_size=MAX_FIELD,
     )
     loop = asyncio.get_running_loop()
     try:
-        listener = await loop.create_server(
+        opened = await loop.create_server(
             transport.secured(handler, identity.context),
             host,
             port,
@@ -192,12 +190,12 @@ async def _listen(
         ) from error
 
     async def close() -> None:
-        listener.close()
+        opened.close()
         await handler.shutdown(STOP_SECONDS)
-        await listener.wait_closed()
+        await opened.wait_closed()
 
     stack.push_async_callback(close)
-    bound = listener.sockets[0].getsockname()
+    bound = opened.sockets[0].getsockname()
     if not _is_loopback(host):
         _logger.warning(
             "the API listens on %s, beyond this machine: whoever has a token can use it", host

@@ -99,6 +99,7 @@ class Verbs:
         revision = requests.parse_revision(call.query.text("resourceVersion"))
         if revision:
             await self._reader.wait_for(revision)
+        _check_shape(call, is_list=False)
         record = self._reader.get(call.kind, call.key)
         body = call.presenter.record(record, now=self._clock.wall())
         return self._answer(call, body)
@@ -114,6 +115,7 @@ class Verbs:
                 self._store, wanted, options, presenter=call.presenter, clock=self._clock
             )
             return answers.Stream(watch.lines(), warnings=self._deprecation(call))
+        _check_shape(call, is_list=True)
         page = await self._reader.page(wanted, options)
         body = call.presenter.many(page.found, page.metadata(), now=self._clock.wall())
         return self._answer(call, body)
@@ -144,9 +146,10 @@ class Verbs:
     async def patch(self, call: Call) -> answers.Answer:
         """A changed object."""
         kind, media_type = call.kind, call.content_type
-        accepted = bodies.PATCH_TYPES
-        if media_type not in accepted:
-            raise failures.unsupported_media_type(accepted)
+        if media_type not in bodies.PATCH_TYPES:
+            if kind.builtin is not None:
+                raise failures.not_a_patch()
+            raise failures.unsupported_media_type(bodies.CUSTOM_PATCH_TYPES)
         options = self._write_options(call, "PatchOptions")
         is_apply = media_type == bodies.APPLY_PATCH
         _check_patch_options(call, options, is_apply=is_apply)
@@ -253,6 +256,19 @@ _TYPE_META = (
 )
 
 
+def _check_shape(call: Call, *, is_list: bool) -> None:
+    """Refuse a list as one object's metadata, and the other way round; raises APIStatusError."""
+    wrong = negotiation.PARTIAL if is_list else negotiation.PARTIAL_LIST
+    if call.form.shape != wrong:
+        return
+    if call.kind.builtin is None:
+        found = "*unstructured.UnstructuredList" if is_list else "*unstructured.Unstructured"
+    else:
+        found = f"*core.{call.kind.resource.list_name if is_list else call.kind.name}"
+    what = "is a list" if is_list else "is not a list"
+    raise failures.wrong_shape(f"you requested {wrong}, but the requested object {what} ({found})")
+
+
 def _unrecognized(kind: kinds.Kind, data: bytes, why: str) -> errors.APIStatusError:
     shown = data[:_SHOWN_BYTES]
     summary = shown.decode(errors="replace") if data.startswith(b"{") else shown.hex()
@@ -309,9 +325,8 @@ def _decode_patch(data: bytes, media_type: str, *, is_strict: bool) -> bodies.De
     except errors.InvalidInputError as error:
         if media_type == bodies.APPLY_PATCH:
             raise failures.bad_request(f"error decoding YAML: {error}") from error
-        if media_type == bodies.JSON_PATCH:
-            raise failures.bad_request(str(error)) from error
-        raise failures.bad_request(f"error decoding patch: {error}") from error
+        prefix = "error decoding patch: " if media_type == bodies.MERGE_PATCH else ""
+        raise failures.bad_request(f"{prefix}{error}") from error
 
 
 def _changed(
