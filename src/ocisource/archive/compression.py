@@ -59,7 +59,9 @@ def windows(
     blob.seek(0)
     form = compression
     if form is None:
-        head = blob.read(_SNIFFED)
+        head = b""
+        while len(head) < _SNIFFED and (piece := blob.read(_SNIFFED - len(head))):
+            head += piece
         form = sniff(head)
         if form is None:
             cause = "gzip: invalid header" if len(head) >= len(_GZIP_MAGIC) else "EOF"

@@ -55,11 +55,12 @@ def extract(
     if not stat.S_ISDIR(_mode(target_dir)):
         raise errors.UsageError(f"dir '{target_dir}' must be a directory")
     index = untar.Index(limits)
-    tape = stream.Tape(compression.windows(blob, compression=None, limits=limits), index)
+    windows = compression.windows(blob, compression=None, limits=limits)
+    tape = stream.Tape(windows, index, is_order_needed=False)
     root = os.open(target_dir, _FOLDER)
     count = 0
     with contextlib.closing(_Folder(root)) as folder:
-        for key, offset, kind, size in tape.entries(is_order_needed=False):
+        for key, offset, kind, size in tape.entries():
             if is_cancelled():
                 raise errors.AbandonedError("unpacking the layer was called off")
             header = tape.header(offset)

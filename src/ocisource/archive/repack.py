@@ -129,8 +129,9 @@ def _held(job: _Job, *, may_stream: bool) -> Packed:
         for window in windows:
             if may_stream and index.length >= ahead and index.is_streamable:
                 ordered = entries.ordered(is_ordered=True)
-                tape = stream.Tape(itertools.chain([window], windows), index, held=held.taken())
-                arriving = itertools.chain(ordered, tape.entries(is_order_needed=True))
+                rest = itertools.chain([window], windows)
+                tape = stream.Tape(rest, index, is_order_needed=True, held=held.taken())
+                arriving = itertools.chain(ordered, tape.entries())
                 return _written(job, index, arriving, tape, files=())
             held.add(window)
             entries.add(index.feed(window))

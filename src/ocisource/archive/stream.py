@@ -19,7 +19,12 @@ class Tape:
     __slots__ = ("_base", "_fresh", "_held", "_index", "_is_order_needed", "_rest", "_window")
 
     def __init__(
-        self, windows: Iterator[bytes], index: untar.Index, *, held: list[bytes] | None = None
+        self,
+        windows: Iterator[bytes],
+        index: untar.Index,
+        *,
+        is_order_needed: bool,
+        held: list[bytes] | None = None,
     ) -> None:
         self._rest = windows
         self._index = index
@@ -27,19 +32,19 @@ class Tape:
         self._window = self._held.pop() if self._held else b""
         self._base = 0  # of the window in the stream
         self._fresh: list[untar.Entry] = []
-        self._is_order_needed = False
+        self._is_order_needed = is_order_needed
 
-    def entries(self, *, is_order_needed: bool) -> Iterator[untar.Entry]:
+    def entries(self) -> Iterator[untar.Entry]:
         """The entries of all windows but the held ones, as they are read.
 
         Raises what ``untar.Index`` raises, and with ``is_order_needed`` NotStreamableError as soon
         as the entries are not in the order of a walk, or one is an ignore file.
         """
-        self._is_order_needed = is_order_needed
-        while self._wind():
-            while self._fresh:
-                batch, self._fresh = self._fresh, []
-                yield from batch
+        # Whoever fetched data winds too: there may be entries before the first turn, and after
+        # any batch.
+        while self._fresh or self._wind():
+            batch, self._fresh = self._fresh, []
+            yield from batch
         self._index.finish()
 
     def _wind(self) -> bool:

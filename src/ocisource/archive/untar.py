@@ -156,14 +156,15 @@ class Index:
         count = 0
         while position < end:
             header = window[position : position + 512]
-            # Adler-32's low half is 1 + the sum of bytes modulo 65521; the checksum field itself
-            # counts as eight spaces. A checksum wrong by exactly 65521 goes unseen.
+            # Adler-32's low half is 1 + the sum of bytes modulo 65521, which ASCII cannot reach;
+            # the checksum field itself counts as eight spaces.
             stated = header[148:156]
             try:
                 wanted = int(stated[:6], 8)
             except ValueError:
                 wanted = -1
-            if (checksum(header) & 0xFFFF) - (checksum(stated) & 0xFFFF) + 256 != wanted:
+            total = (checksum(header) & 0xFFFF) - (checksum(stated) & 0xFFFF) + 256
+            if total != wanted or not header.isascii():
                 if header == _ZEROS:
                     position += 512
                     if self._has_zeros:
