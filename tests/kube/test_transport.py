@@ -11,6 +11,7 @@ from aiohttp import web
 from ocisource import errors
 from ocisource.kube import client, config, exchange, logins
 from tests.parts import certificates, proxy
+from tests.simulators import proxies
 
 
 @contextlib.asynccontextmanager
@@ -154,7 +155,29 @@ async def test_a_proxy_is_used_when_the_kubeconfig_names_one(
 
 def test_a_proxy_of_an_unknown_kind_is_refused() -> None:
     """Before the first request, and without its password."""
-    for address in ("socks5://u:s3cret@127.0.0.1:1", "gopher://u:s3cret@127.0.0.1"):
-        with pytest.raises(errors.UsageError) as caught:
-            connected(1, proxy_url=address)
-        assert "s3cret" not in str(caught.value)
+    with pytest.raises(errors.UsageError) as caught:
+        connected(1, proxy_url="gopher://u:s3cret@127.0.0.1")
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_a_socks5_proxy_is_used_when_the_kubeconfig_names_one(
+    authority: certificates.Authority, tmp_path: pathlib.Path
+) -> None:
+    """How clusters behind a bastion are reached (``ssh -D``); the certificate is still checked."""
+    async with (
+        serving(authority.server("kubernetes"), tmp_path) as port,
+        proxies.socks5(username="u", password="s3cret") as part,
+    ):
+        options = {
+            "certificate_authority": trust(authority),
+            "tls_server_name": "kubernetes",
+            "proxy_url": f"socks5://u:s3cret@127.0.0.1:{part.port}",
+        }
+        assert await who(port, **options) == ""
+        assert part.targets == [f"127.0.0.1:{port}"]
+        with pytest.raises(errors.TLSError):
+            await who(port, **options | {"tls_server_name": "another"})
+        wrong = f"socks5://u:wrong@127.0.0.1:{part.port}"
+        with pytest.raises(errors.NotSentError) as caught:
+            await who(port, **options | {"proxy_url": wrong})
+        assert "wrong" not in str(caught.value)

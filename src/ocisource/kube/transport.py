@@ -18,7 +18,7 @@ import yarl
 
 from ocisource import errors, metrics
 from ocisource.kube import config, logins
-from ocisource.net import proxy, tls
+from ocisource.net import proxy, socks, tls
 
 CONNECTIONS = 256  # at once to one API server: workers, watches and the lease together
 CONNECT_TIMEOUT = 10.0  # seconds for TCP and TLS
@@ -71,13 +71,15 @@ class Transport:
             if cluster.proxy_url
             else proxy.from_environment(cluster.server, environ=environ)
         )
-        if self._proxy is not None and self._proxy.scheme == "socks5":
-            raise errors.UsageError("SOCKS5 proxies are not supported for the API server")
 
     @property
     def host(self) -> str:
         """``host:port`` of the API server."""
         return self._base.authority
+
+    @property
+    def _is_socks(self) -> bool:
+        return self._proxy is not None and self._proxy.scheme == "socks5"
 
     async def close(self) -> None:
         """Close all connections."""
@@ -107,7 +109,7 @@ class Transport:
                     allow_redirects=False,
                     timeout=limits,
                     server_hostname=self._cluster.tls_server_name or None,
-                    proxy=self._proxy.address if self._proxy else None,
+                    proxy=self._proxy.address if self._proxy and not self._is_socks else None,
                     proxy_headers=self._proxy_headers(),
                 ) as response:
                     code = str(response.status)
@@ -154,7 +156,7 @@ class Transport:
         return headers
 
     def _proxy_headers(self) -> dict[str, str]:
-        if self._proxy is None or not self._proxy.username:
+        if self._proxy is None or self._is_socks or not self._proxy.username:
             return {}
         pair = f"{self._proxy.username}:{self._proxy.password}".encode()
         return {"Proxy-Authorization": f"Basic {base64.b64encode(pair).decode()}"}
@@ -181,12 +183,18 @@ class Transport:
         context = identity.context(
             is_verified=not self._cluster.is_insecure, has_system_roots=not authority
         )
-        connector = aiohttp.TCPConnector(
-            ssl=context,
-            limit=CONNECTIONS,
-            keepalive_timeout=KEEPALIVE,
-            socket_factory=_probed_socket,
-        )
+        connector: aiohttp.BaseConnector
+        if self._proxy is not None and self._is_socks:
+            connector = socks.Connector(
+                self._proxy, context=context, limit=CONNECTIONS, keepalive_timeout=KEEPALIVE
+            )
+        else:
+            connector = aiohttp.TCPConnector(
+                ssl=context,
+                limit=CONNECTIONS,
+                keepalive_timeout=KEEPALIVE,
+                socket_factory=_probed_socket,
+            )
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),

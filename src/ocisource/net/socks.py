@@ -1,0 +1,78 @@
+"""HTTP connections through a SOCKS5 proxy (RFC 1928, RFC 1929), which looks up the names itself."""
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING
+
+import aiohttp
+import python_socks
+from aiohttp import client_proto, tracing
+from python_socks.async_ import asyncio as socks
+
+from ocisource.net import proxy as proxies
+
+if TYPE_CHECKING:
+    from aiohttp.client_reqrep import ClientRequest
+
+_ERRORS = (
+    python_socks.ProxyError,
+    python_socks.ProxyTimeoutError,
+    python_socks.ProxyConnectionError,
+)
+
+
+class Connector(aiohttp.BaseConnector):
+    """A pool of connections, all through one proxy; raises what aiohttp's own connectors raise."""
+
+    def __init__(
+        self,
+        proxy: proxies.Proxy,
+        *,
+        context: ssl.SSLContext,
+        keepalive_timeout: float,
+        limit: int,
+    ) -> None:
+        super().__init__(keepalive_timeout=keepalive_timeout, limit=limit)
+        self._proxy = proxy
+        self._context = context
+
+    async def _create_connection(
+        self,
+        req: "ClientRequest",
+        traces: list[tracing.Trace],  # noqa: ARG002
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> client_proto.ResponseHandler:
+        host, port = (req.url.raw_host or "").strip("[]"), req.url.port or 0
+        is_tls = req.url.scheme == "https"
+        async with asyncio.timeout(timeout.sock_connect):
+            tunnel = socks.Proxy(
+                proxy_type=python_socks.ProxyType.SOCKS5,
+                host=self._proxy.host,
+                port=self._proxy.port,
+                username=self._proxy.username or None,
+                password=self._proxy.password or None,
+                rdns=True,
+            )
+            try:
+                sock = await tunnel.connect(dest_host=host, dest_port=port)
+            except (*_ERRORS, OSError) as exc:
+                # The library's text may hold what the proxy said, but no password.
+                cause = exc if isinstance(exc, OSError) else OSError(0, str(exc))
+                raise aiohttp.ClientProxyConnectionError(req.connection_key, cause) from exc
+            try:
+                _, protocol = await self._loop.create_connection(
+                    self._factory,
+                    sock=sock,
+                    ssl=self._context if is_tls else None,
+                    server_hostname=(req.server_hostname or host) if is_tls else None,
+                )
+            except ssl.CertificateError as exc:
+                sock.close()
+                raise aiohttp.ClientConnectorCertificateError(req.connection_key, exc) from exc
+            except ssl.SSLError as exc:
+                sock.close()
+                raise aiohttp.ClientConnectorSSLError(req.connection_key, exc) from exc
+            except BaseException:
+                sock.close()
+                raise
+        return protocol
