@@ -63,16 +63,15 @@ def first_generation(kind: kinds.Kind, obj: Object) -> None:
         obj.pop("status", None)
     if kind.resource.has_generation:
         obj["metadata"]["generation"] = 1
-    else:
-        obj["metadata"].pop("generation", None)
 
 
 def carry_over(new: Object, old: Object) -> None:
     """Keep what a client may leave out, and what it may not decide."""
     metadata, before = new["metadata"], old["metadata"]
-    for kept in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
+    for kept in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
         if not metadata.get(kept) and kept in before:
             metadata[kept] = before[kept]
+    _keep(metadata, before, "creationTimestamp")
     metadata.pop("selfLink", None)
     _keep(metadata, before, "generation")
 

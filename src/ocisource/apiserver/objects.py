@@ -160,7 +160,7 @@ class Objects:
                 return Written(deleted(kind, old))
             if not options.is_dry_run and not lifecycle.is_same(obj, old):
                 await self._store.put(key, kind.write(obj), before=record)
-        return Written(obj, code=202 if options.propagation == "Foreground" else 200)
+        return Written(obj)
 
     def check_namespace(self, kind: kinds.Kind, namespace: str, name: str, *, is_new: bool) -> None:
         """Refuse to write into a namespace that is absent or going; raises APIStatusError."""

@@ -217,9 +217,11 @@ class WriteOptions:
         manager = query.text("fieldManager")
         if len(manager) > MANAGER_LENGTH:
             found.append(fielderrors.too_long("fieldManager", MANAGER_LENGTH))
-        elif not manager.isprintable():
-            text = "should only contain printable characters"
-            found.append(fielderrors.invalid("fieldManager", manager, text))
+        for at, char in enumerate(manager):
+            if not char.isprintable():
+                text = f"invalid character U+{ord(char):04X} (at position {at})"
+                found.append(fielderrors.invalid("fieldManager", manager, text))
+                break
         if found:
             raise failures.invalid("meta.k8s.io", kind, "", found)
         return cls(
