@@ -1,0 +1,144 @@
+"""Pushing an artifact: pack, upload what the registry lacks, put the manifest under the tag."""
+
+import dataclasses
+import datetime
+import os
+import pathlib
+import typing
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+from ocisource import digest as digests
+from ocisource import errors
+from ocisource.artifact import building, remote
+from ocisource.oci import artifact, manifest, registry
+
+EPOCH = "1970-01-01T00:00:00Z"
+_ONE_PIECE = 8 << 20  # bytes; a layer up to this size is uploaded at once
+_CHUNK = 1 << 20  # bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pushed:
+    """An artifact as the registry has it; ``size`` is the layer's, in bytes."""
+
+    repository: str
+    tag: str
+    digest: str
+    size: int
+
+    @property
+    def url(self) -> str:
+        """``oci://host/path@sha256:…``."""
+        return f"oci://{self}"
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.digest}"
+
+
+async def push(
+    url: str,
+    path: str | os.PathLike[str],
+    *,
+    source: str,
+    revision: str,
+    annotations: Mapping[str, str] | None = None,
+    ignore: Sequence[str] = building.IGNORED,
+    is_following: bool = False,
+    is_reproducible: bool = False,
+    access: registry.Access | None = None,
+    progress: remote.Progress = remote.no_progress,
+    clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+) -> Pushed:
+    """Pack a folder or file and push it to the tag in ``url``.
+
+    ``source`` and ``revision`` tell where it is from (``main@sha1:…``); ``annotations`` of the
+    same keys win over them. With ``is_reproducible`` the time of creation is the epoch, so that
+    equal content has an equal digest. Without ``access`` the user's Docker config is used.
+
+    Raises URLInvalidError, UsageError, RegistryError and its leaves, TransportError,
+    CredentialError, ContentError.
+
+    ::
+
+        pushed = await ocisource.push(
+            "oci://ghcr.io/org/app:v1", "deploy/", source="https://…", revision="main@sha1:…"
+        )
+        pushed.digest
+    """
+    wanted = remote.parse(url)
+    if wanted.tag is None:
+        raise errors.UsageError(
+            f"'{url}' names a digest, which nothing can be pushed to: name a tag"
+        )
+    created = EPOCH if is_reproducible else _text(clock())
+    noted = noted_annotations(
+        {artifact.SOURCE: source, artifact.REVISION: revision},
+        annotations or {},
+        created=created,
+    )
+    folder = pathlib.Path(path)
+    async with (
+        building.packed(folder, ignore=ignore, is_following=is_following) as archive,
+        remote.opened(wanted.repository, access) as there,
+    ):
+        layer = manifest.Descriptor(
+            manifest.FLUX_CONTENT,
+            archive.built.size,
+            digests.Digest.parse(archive.built.digest),
+        )
+        await _upload(there, layer, archive.file, progress)
+        config = artifact.config_descriptor()
+        if not await there.has_blob(config):
+            await there.upload_blob(config, artifact.CONFIG)
+        body = artifact.body(layer, annotations=noted)
+        put = await there.put_manifest(body, media_type=manifest.OCI_MANIFEST, reference=wanted.tag)
+    return Pushed(str(wanted.repository), wanted.tag, str(put.digest), layer.size)
+
+
+def noted_annotations(
+    standing: Mapping[str, str], given: Mapping[str, str], *, created: str
+) -> dict[str, str]:
+    """The manifest's annotations; those given win. Raises UsageError for a time that is none."""
+    noted = {artifact.CREATED: created, **standing, **given}
+    noted[artifact.CREATED] = noted[artifact.CREATED] or created
+    try:
+        moment = datetime.datetime.fromisoformat(noted[artifact.CREATED])
+    except ValueError as error:
+        raise errors.UsageError(
+            f'invalid created timestamp "{noted[artifact.CREATED]}": {error}'
+        ) from None
+    if moment.tzinfo is None:
+        raise errors.UsageError(
+            f'invalid created timestamp "{noted[artifact.CREATED]}": no time zone, write …Z'
+        )
+    return noted
+
+
+def _text(moment: datetime.datetime) -> str:
+    return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def _upload(
+    there: registry.RemoteRepository,
+    layer: manifest.Descriptor,
+    file: typing.IO[bytes],
+    progress: remote.Progress,
+) -> None:
+    progress(0, layer.size)
+    if not await there.has_blob(layer):
+        file.seek(0)
+        if layer.size <= _ONE_PIECE:
+            await there.upload_blob(layer, file.read())
+        else:
+            await there.upload_blob(layer, _chunks(file, layer.size, progress))
+    progress(layer.size, layer.size)
+
+
+async def _chunks(
+    file: typing.IO[bytes], size: int, progress: remote.Progress
+) -> AsyncIterator[bytes]:
+    done = 0
+    while data := file.read(_CHUNK):
+        yield data
+        done += len(data)
+        progress(done, size)
