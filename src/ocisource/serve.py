@@ -18,9 +18,9 @@ from typing import Any
 from ocisource import errors, logs, metrics, settings
 from ocisource.api import ocirepository
 from ocisource.archive import limits
-from ocisource.controller import informer, manager, reflector, workqueue
+from ocisource.controller import informer, manager, measures, reflector, workqueue
 from ocisource.controller import request as requests
-from ocisource.kube import client, events, resources
+from ocisource.kube import client, events, notification, resources
 from ocisource.oci import manifest, registry
 from ocisource.reconciler import (
     access,
@@ -124,6 +124,12 @@ async def controller(
         stack.push_async_callback(server.stop, DOWNLOAD_GRACE)
         registries = registry.Registries()
         stack.push_async_callback(registries.close)
+        notifier: notification.Notifier | None = None
+        if chosen.events_addr:
+            notifier = notification.Notifier(
+                chosen.events_addr, component=COMPONENT, host=socket.gethostname()
+            )
+            await stack.enter_async_context(_background(notifier.run()))
         parts = _Parts(
             chosen=chosen,
             api=api,
@@ -132,7 +138,9 @@ async def controller(
             store=local,
             workers=pools,
             registries=registries,
-            recorder=events.Recorder(api, component=COMPONENT, host=socket.gethostname()),
+            recorder=events.Recorder(
+                api, component=COMPONENT, host=socket.gethostname(), forwarder=notifier
+            ),
             url=advertised_url(chosen, host=storage_address[0] and host, port=port),
             metrics=observed,
         )
@@ -167,9 +175,12 @@ class _Parts:
         objects = informer.Informer(reflector.Reflector(self.api, self.resource, scope))
         known = newest.Newest(objects)
         uses = triggers.Uses()
+        counts = measures.QueueMeasures(self.metrics, name=CONTROLLER)
         queue: workqueue.Workqueue[requests.Request] = workqueue.Workqueue(
-            retry=workqueue.Retry(initial=chosen.min_retry_delay, cap=chosen.max_retry_delay)
+            retry=workqueue.Retry(initial=chosen.min_retry_delay, cap=chosen.max_retry_delay),
+            observer=counts,
         )
+        counts.attach(queue)
         reconciler = self._reconciler(known, uses)
         runs = manager.Controller(
             CONTROLLER,
