@@ -35,9 +35,9 @@ class Digest:
         algorithm, colon, encoded = text.partition(":")
         if not colon or ":" in encoded:
             raise errors.ReferenceInvalidError(f'cannot parse hash: "{text}"')
-        for char in encoded:
-            if char not in _HEX:
-                raise errors.ReferenceInvalidError(f"found non-hex character in hash: {char}")
+        if not _HEX.issuperset(encoded):
+            char = next(char for char in encoded if char not in _HEX)
+            raise errors.ReferenceInvalidError(f"found non-hex character in hash: {char}")
         if algorithm != ALGORITHM:
             raise errors.ReferenceInvalidError(f'unsupported hash: "{algorithm}"')
         if len(encoded) != _HEX_DIGITS:

@@ -26,7 +26,9 @@ _CHUNK = 64 * 1024  # bytes read at once
 _CODES_MAX = 8  # errors of one body that are shown
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _JSON_STARTS = (b"{", b"[")
-_HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+_SNIFFED = 64  # bytes of a body that are looked at
+_HTML_STARTS = frozenset({b"<html", b"<!doc"})
+HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +49,9 @@ class Answer:
     @property
     def is_html(self) -> bool:
         """Whether this is a page for humans: some front-ends send one with status 200."""
-        return self.content_type in _HTML_TYPES or self.body[:64].lstrip()[:5].lower() in {
-            b"<html",
-            b"<!doc",
-        }
+        if self.content_type in HTML_TYPES:
+            return True
+        return self.body[:_SNIFFED].lstrip()[:5].lower() in _HTML_STARTS
 
     @property
     def link_values(self) -> list[str]:
@@ -84,6 +85,16 @@ class _Diagnostics(msgspec.Struct):
     errors: list[_Diagnostic] = []
 
 
+def bare(response: aiohttp.ClientResponse) -> Answer:
+    """A response that has no body."""
+    return Answer(
+        method=response.method,
+        url=str(response.url),
+        status=response.status,
+        headers=response.headers,
+    )
+
+
 async def read(response: aiohttp.ClientResponse, *, bound: int, what: str) -> Answer:
     """Read a response to its end and free its connection.
 
@@ -91,7 +102,7 @@ async def read(response: aiohttp.ClientResponse, *, bound: int, what: str) -> An
     TransportError if the connection breaks.
     """
     method, url = response.method, str(response.url)
-    chunks = []
+    chunks: list[bytes] = []
     size = 0
     try:
         with failures.translated(method, url):

@@ -56,9 +56,12 @@ class Grant:
     is_fresh: bool = False
 
 
+_NOTHING = Grant()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Token:
-    header: str = dataclasses.field(repr=False)
+    grant: Grant
     renew_at: float  # on the monotonic clock
 
 
@@ -88,6 +91,8 @@ class Authorizer:
         self._settings = settings
         self._clock = clock
         self._wall = wall
+        basic = self._credential.basic
+        self._basic = Grant(f"Basic {basic}") if basic else _NOTHING
         self._challenge: challenge.Challenge | None = None
         self._wanted: dict[str, str] = {}  # our scope: the scope a challenge named for it
         self._tokens: dict[str, _Token] = {}
@@ -103,20 +108,26 @@ class Authorizer:
         """Whether the registry has said what it wants."""
         return self._challenge is not None or bool(self._credential.registry_token)
 
-    async def grant(self, scope: str) -> Grant:
-        """What to show for a scope; raises UnauthorizedError if the token service refuses."""
+    def ready(self, scope: str) -> Grant | None:
+        """What to show for a scope if it is at hand; None if a token must be asked for."""
         if self._credential.registry_token:
             return Grant(f"Bearer {self._credential.registry_token}")
         if self._challenge is None:
-            return Grant()
+            return _NOTHING
         if self._challenge.scheme == "basic":
-            basic = self._credential.basic
-            return Grant(f"Basic {basic}" if basic else None)
+            return self._basic
         token = self._tokens.get(scope)
         if token is not None and self._clock() < token.renew_at:
-            return Grant(token.header)
+            return token.grant
+        return None
+
+    async def grant(self, scope: str) -> Grant:
+        """What to show for a scope; raises UnauthorizedError if the token service refuses."""
+        ready = self.ready(scope)
+        if ready is not None:
+            return ready
         token = await self._requests.share(scope, lambda: self._new_token(scope))
-        return Grant(token.header, is_fresh=True)
+        return Grant(token.grant.header, is_fresh=True)
 
     def learn(self, status: int, wanted: Iterable[str], *, scope: str, shown: Grant) -> bool:
         """Take note of a refusal; returns whether the request is worth another try.
@@ -137,7 +148,7 @@ class Authorizer:
             return False
         if asked.scheme == "basic":
             self._challenge = asked
-            return shown.header != f"Basic {self._credential.basic}"
+            return shown.header != self._basic.header
         return self._learn_bearer(asked, scope=scope, shown=shown)
 
     def _learn_bearer(self, asked: challenge.Challenge, *, scope: str, shown: Grant) -> bool:
@@ -168,7 +179,7 @@ class Authorizer:
     def _drop(self, scope: str, shown: Grant) -> None:
         """Forget the token that was shown, unless another has taken its place."""
         token = self._tokens.get(scope)
-        if token is not None and token.header == shown.header:
+        if token is not None and token.grant.header == shown.header:
             del self._tokens[scope]
 
     @property
@@ -186,7 +197,7 @@ class Authorizer:
             raise answers.refusal(answer, hint=self.refusal_hint)
         token, lifetime = _read(answer, self._settings, now=self._wall())
         margin = min(self._settings.token_margin, _MARGIN_SHARE * lifetime)
-        made = _Token(f"Bearer {token}", asked_at + lifetime - margin)
+        made = _Token(Grant(f"Bearer {token}"), asked_at + lifetime - margin)
         self._tokens[scope] = made
         return made
 

@@ -72,6 +72,15 @@ class Contexts:
         return context
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Route:
+    """How requests to one origin go out: session, aiohttp options, headers for an http proxy."""
+
+    session: aiohttp.ClientSession
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+
+
 class Connections:
     """The sessions of one pool."""
 
@@ -89,7 +98,7 @@ class Connections:
         self._environment_proxy = environment_proxy
         self.guard = guard.Guard(way.host)
         self._sessions: dict[tuple[guard.Role, proxies.Proxy | None], aiohttp.ClientSession] = {}
-        self._proxies: dict[str, proxies.Proxy | None] = {}
+        self._routes: dict[tuple[guard.Role, str, str], _Route] = {}
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
         )
@@ -108,38 +117,53 @@ class Connections:
         Raises TransportError and its leaves, and CredentialError for a TLS identity or proxy that
         cannot be used.
         """
-        with failures.translated(method, url):
+        try:
             target = yarl.URL(_quoted(url), encoded=True)
-            host = target.host
+            key = (role, target.scheme, target.raw_authority)
+        except ValueError as error:
+            raise failures.translation(error, method, url) from error
+        route = self._routes.get(key)
+        if route is None:
+            route = await self._new_route(method, target, role)
+            self._routes[key] = route
+        elif role is not guard.Role.HOME:
+            # What a place named by the registry may be depends on where the registry is by now.
+            self.guard.check_host(target.host or "", role=role)
+        if route.headers:
+            headers = {**headers, **route.headers}
+        try:
+            return await route.session.request(
+                method,
+                target,
+                headers=headers,
+                data=data,
+                allow_redirects=False,
+                **route.options,
+            )
+        except failures.FOREIGN as error:
+            raise failures.translation(error, method, url) from error
+
+    async def _new_route(self, method: str, target: yarl.URL, role: guard.Role) -> "_Route":
+        host = target.host
         if target.scheme not in places.DEFAULT_PORTS or not host:
             raise errors.ForbiddenAddressError(f"{method}: only http and https URLs are followed")
         self.guard.check_host(host, role=role)
-        proxy = self._proxy_for(target)
+        proxy = self._way.proxy or self._environment_proxy(
+            f"{target.scheme}://{target.raw_authority}"
+        )
         session = self._sessions.get((role, proxy))
         if session is None:
             session = await self._open(role, proxy)
-        options: dict[str, Any] = {}
-        if proxy is not None and proxy.scheme != _SOCKS:
-            self.guard.check_host(proxy.host, role=guard.Role.PROXY)
-            options["proxy"] = yarl.URL(proxy.address)
-            if proxy.username:
-                authorization = {"Proxy-Authorization": _basic(proxy.username, proxy.password)}
-                if target.scheme == "https":
-                    options["proxy_headers"] = authorization
-                else:
-                    headers = {**headers, **authorization}
-        with failures.translated(method, url):
-            return await session.request(
-                method, target, headers=headers, data=data, allow_redirects=False, **options
-            )
-
-    def _proxy_for(self, target: yarl.URL) -> proxies.Proxy | None:
-        if self._way.proxy is not None:
-            return self._way.proxy
-        origin = f"{target.scheme}://{target.raw_authority}"
-        if origin not in self._proxies:
-            self._proxies[origin] = self._environment_proxy(origin)
-        return self._proxies[origin]
+        if proxy is None or proxy.scheme == _SOCKS:
+            return _Route(session)
+        self.guard.check_host(proxy.host, role=guard.Role.PROXY)
+        options: dict[str, Any] = {"proxy": yarl.URL(proxy.address)}
+        if not proxy.username:
+            return _Route(session, options)
+        authorization = {"Proxy-Authorization": _basic(proxy.username, proxy.password)}
+        if target.scheme == "https":
+            return _Route(session, {**options, "proxy_headers": authorization})
+        return _Route(session, options, authorization)
 
     async def _open(self, role: guard.Role, proxy: proxies.Proxy | None) -> aiohttp.ClientSession:
         identity = self._way.tls or TLSIdentity()
@@ -186,6 +210,7 @@ class Connections:
         """Close all connections."""
         sessions = list(self._sessions.values())
         self._sessions.clear()
+        self._routes.clear()
         for session in sessions:
             await session.close()
 

@@ -27,6 +27,8 @@ SOCKS_ERRORS = (
     python_socks.ProxyTimeoutError,
     python_socks.ProxyConnectionError,
 )
+# ValueError: yarl, and the parser for what a server sends.
+FOREIGN = (aiohttp.ClientError, *SOCKS_ERRORS, OSError, ValueError)
 # First match counts. {cause} is what the system or the peer said.
 _TABLE: tuple[
     tuple[type[BaseException] | tuple[type[BaseException], ...], str, type[errors.TransportError]],
@@ -45,6 +47,7 @@ _TABLE: tuple[
     (aiohttp.InvalidURL, "invalid URL: {cause}", errors.TransportError),
     # Also what a kept connection brings when an earlier answer was longer than it said.
     (aiohttp.ClientResponseError, "malformed HTTP response: {cause}", errors.ConnectionLostError),
+    (ValueError, "{cause}", errors.TransportError),
     (BaseException, "the connection broke: {cause}", errors.ConnectionLostError),
 )
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})
@@ -58,15 +61,13 @@ def translated(method: str, url: str) -> Iterator[None]:
     """
     try:
         yield
-    except (aiohttp.ClientError, *SOCKS_ERRORS, OSError) as error:
-        raise _translation(error, f"{method} {redact.url(url)}") from error
-    except ValueError as error:  # yarl, and the parser for what a server sends
-        raise errors.TransportError(
-            f"{method} {redact.url(url)}: {redact.foreign(str(error))}"
-        ) from error
+    except FOREIGN as error:
+        raise translation(error, method, url) from error
 
 
-def _translation(error: BaseException, where: str) -> errors.TransportError:
+def translation(error: BaseException, method: str, url: str) -> errors.TransportError:
+    """Our error for one of FOREIGN."""
+    where = f"{method} {redact.url(url)}"
     cause = _cause(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return errors.TLSError(f"{where}: tls: failed to verify certificate: {_x509(cause)}")

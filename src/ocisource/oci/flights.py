@@ -18,11 +18,13 @@ T = TypeVar("T")
 
 
 class _Flight(Generic[T]):
+    """Work under way, and a future for each caller that waits for it."""
+
     __slots__ = ("task", "waiters")
 
-    def __init__(self, task: asyncio.Task[T]) -> None:
-        self.task = task
-        self.waiters = 0
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self.waiters: set[asyncio.Future[T]] = set()
 
 
 class Flights(Generic[T]):
@@ -39,43 +41,54 @@ class Flights(Generic[T]):
 
         Raises what the work raised; AbandonedError if close() ended it.
         """
+        loop = asyncio.get_running_loop()
         flight = self._flights.get(key)
         if flight is None:
-            flight = _Flight(asyncio.create_task(work()))
+            flight = _Flight()
             self._flights[key] = flight
-            flight.task.add_done_callback(lambda _: self._land(key, flight))
-        flight.waiters += 1
+            flight.task = loop.create_task(self._fly(key, flight, work))
+        waiter: asyncio.Future[T] = loop.create_future()
+        flight.waiters.add(waiter)
         try:
-            return await _outcome(flight.task)
+            return await waiter
         finally:
-            flight.waiters -= 1
-            if not flight.waiters and not flight.task.done():
+            flight.waiters.discard(waiter)
+            if not flight.waiters and flight.task is not None:
                 self._land(key, flight)  # a caller that comes now must not join a dying task
                 flight.task.cancel()
+
+    async def _fly(
+        self, key: Hashable, flight: _Flight[T], work: Callable[[], Coroutine[Any, Any, T]]
+    ) -> None:
+        # Results are handed out here and not by a done callback: that is one turn of the loop less
+        # for each of the many checks that nobody else waits for.
+        try:
+            result = await work()
+        except asyncio.CancelledError:
+            self._land(key, flight)
+            for waiter in flight.waiters:
+                if not waiter.done():
+                    waiter.set_exception(errors.AbandonedError("the registry client was closed"))
+            raise
+        except BaseException as error:  # noqa: BLE001 - the callers are told
+            self._land(key, flight)
+            for waiter in flight.waiters:
+                if not waiter.done():
+                    waiter.set_exception(error)
+        else:
+            self._land(key, flight)
+            for waiter in flight.waiters:
+                if not waiter.done():
+                    waiter.set_result(result)
+        flight.task = None
 
     def _land(self, key: Hashable, flight: _Flight[T]) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
-        if flight.task.done() and not flight.task.cancelled():
-            flight.task.exception()  # seen, whether or not somebody still waits for it
 
     async def close(self) -> None:
         """End all work; its callers get AbandonedError."""
-        tasks = [flight.task for flight in self._flights.values()]
+        tasks = [each.task for each in self._flights.values() if each.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _outcome(task: asyncio.Task[T]) -> T:
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        if not task.cancelled() or _is_being_cancelled():
-            raise
-        raise errors.AbandonedError("the registry client was closed") from None
-
-
-def _is_being_cancelled() -> bool:
-    current = asyncio.current_task()
-    return current is not None and current.cancelling() > 0

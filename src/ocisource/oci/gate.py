@@ -19,6 +19,7 @@ from ocisource.net import backoff
 from ocisource.oci import limits
 
 _HOLDING_STATUSES = frozenset({429, 503})
+_REMAINING = "ratelimit-remaining"
 _WINDOW = "w"
 _MAX_DIGITS = 12
 _UNKNOWN_WINDOW = 60.0  # seconds; a spent budget whose window nobody names
@@ -49,6 +50,11 @@ class Gate:
         """Seconds that the hold still lasts; 0 if there is none."""
         return max(0.0, self._until - self._clock())
 
+    @property
+    def is_held(self) -> bool:
+        """Whether enter() would wait or raise."""
+        return self._until > self._clock()
+
     async def enter(self) -> None:
         """Wait through a short hold; raises TooManyRequestsError for a long one."""
         wait = self.remaining
@@ -73,6 +79,8 @@ class Gate:
         None if it asks for nothing. A good answer with a spent budget holds the next request back,
         and asks nothing of this one.
         """
+        if status not in _HOLDING_STATUSES and _REMAINING not in headers:
+            return None
         asked: float | None = None
         if status in _HOLDING_STATUSES:
             asked = backoff.parse_retry_after(headers.get("Retry-After"), now=self._wall())
@@ -91,7 +99,7 @@ def spent_for(headers: Mapping[str, str], *, now: float) -> float | None:
 
     ``now`` is the time in seconds since the epoch, for registries that send their reset as a time.
     """
-    remaining = headers.get("ratelimit-remaining")
+    remaining = headers.get(_REMAINING)
     if remaining is None:
         return None
     value, _, parameters = remaining.partition(";")

@@ -6,8 +6,7 @@ always the `GET`'s, because a `HEAD` has no body that could say anything. A dige
 believed only in the answer to a `HEAD`: of a `GET` the bytes themselves are hashed.
 """
 
-import contextlib
-import http
+import re
 import urllib.parse
 
 from ocisource import digest as digests
@@ -15,7 +14,10 @@ from ocisource import errors
 from ocisource.oci import answers, manifest, reference, transport
 
 _ACCEPT = {"Accept": ", ".join(manifest.ACCEPT)}
-_LENGTH_DIGITS = 18  # of a Content-Length that is read
+_DIGEST = re.compile(r"sha256:(?P<hex>[0-9a-f]{64})")
+_SAFE = re.compile(r"[A-Za-z0-9_.:-]+")
+_LENGTH_DIGITS = 18  # of a Content-Length that is believed
+_OK = 200
 _DIGEST_HEADER = "Docker-Content-Digest"
 
 
@@ -43,7 +45,7 @@ async def look_up(
             raise
         attempts = 1  # the HEAD has been retried; the GET only tells what is wrong
     else:
-        if answer.status == http.HTTPStatus.OK:
+        if answer.status == _OK:
             descriptor = _from_headers(answer)
             if descriptor is not None:
                 return _checked(descriptor, identifier, repository)
@@ -72,7 +74,7 @@ async def fetch(
     )
     bound = connection.settings.manifest_size
     answer = await connection.fetch(request, bound=bound, what="the manifest")
-    if answer.status != http.HTTPStatus.OK:
+    if answer.status != _OK:
         raise connection.refusal(answer)
     if answer.is_html or not answer.body.lstrip()[:1] == b"{":
         raise answers.not_json(answer, "a manifest")
@@ -85,21 +87,23 @@ async def fetch(
 
 
 def _path(repository: reference.Repository, identifier: str) -> str:
-    return f"/v2/{repository.path}/manifests/{urllib.parse.quote(identifier, safe=':')}"
+    if not _SAFE.fullmatch(identifier):
+        identifier = urllib.parse.quote(identifier, safe="")
+    return f"/v2/{repository.path}/manifests/{identifier}"
 
 
 def _from_headers(answer: answers.Answer) -> manifest.Descriptor | None:
     """What a HEAD says; None if it does not say enough."""
-    if answer.is_html:
+    headers = answer.headers
+    found = _DIGEST.fullmatch(headers.get(_DIGEST_HEADER, ""))
+    media_type = answer.content_type
+    if found is None or media_type in answers.HTML_TYPES:
         return None
-    try:
-        digest = digests.Digest.parse(answer.headers.get(_DIGEST_HEADER, ""))
-    except errors.ReferenceInvalidError:
-        return None
-    size = 0
-    with contextlib.suppress(ValueError):
-        size = max(0, int(answer.headers.get("Content-Length", "")[:_LENGTH_DIGITS]))
-    return manifest.Descriptor(media_type=answer.content_type, size=size, digest=digest)
+    length = headers.get("Content-Length", "")
+    is_number = length.isascii() and length.isdigit() and len(length) <= _LENGTH_DIGITS
+    return manifest.Descriptor(
+        media_type, int(length) if is_number else 0, digests.Digest(found["hex"])
+    )
 
 
 def _checked(

@@ -20,13 +20,12 @@ class PoolKey:
     """What two users of one pool have in common."""
 
     way: connections.Way
-    fingerprint: str  # of the credential; "" for anonymous
-    is_plain_http_allowed: bool
+    credential: credentials.Credential | None
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False)
 class Pool:
-    """A transport, and when it was last asked for."""
+    """A transport, and when it was last asked for; two pools are never equal."""
 
     key: PoolKey
     transport: transport.Transport
@@ -52,34 +51,31 @@ class Pools:
         self._sleep = sleep
         self._contexts = connections.Contexts()
         self._pools: dict[PoolKey, Pool] = {}
-        self._gates: dict[tuple[str, str], gate.Gate] = {}
+        self._gates: dict[tuple[str, credentials.Credential | None], gate.Gate] = {}
         self._swept_at = clock()
 
     async def get(
         self,
         way: connections.Way,
         credential: credentials.Credential | None,
-        *,
-        is_plain_http_allowed: bool,
     ) -> Pool:
         """The pool for a way and a credential, made if there is none."""
+        if credential is not None and credential.is_anonymous:
+            credential = None
         now = self._clock()
         if now - self._swept_at >= _SWEEP_INTERVAL or len(self._pools) >= _POOLS_MAX:
             self._swept_at = now
             await self._sweep(now)
-        fingerprint = credential.fingerprint if credential else ""
-        key = PoolKey(way, fingerprint, is_plain_http_allowed)
+        key = PoolKey(way, credential)
         pool = self._pools.get(key)
         if pool is None:
-            pool = Pool(key, self._new_transport(key, credential), now)
+            pool = Pool(key, self._new_transport(key), now)
             self._pools[key] = pool
         pool.used_at = now
         return pool
 
-    def _new_transport(
-        self, key: PoolKey, credential: credentials.Credential | None
-    ) -> transport.Transport:
-        gate_key = (key.way.host, key.fingerprint)
+    def _new_transport(self, key: PoolKey) -> transport.Transport:
+        gate_key = (key.way.host, key.credential)
         if gate_key not in self._gates:
             self._gates[gate_key] = gate.Gate(
                 key.way.host,
@@ -90,10 +86,9 @@ class Pools:
             )
         return transport.Transport(
             key.way,
-            credential,
+            key.credential,
             contexts=self._contexts,
             host_gate=self._gates[gate_key],
-            is_plain_http_allowed=key.is_plain_http_allowed,
             settings=self._settings,
             clock=self._clock,
             wall=self._wall,
@@ -111,7 +106,7 @@ class Pools:
             if pool.transport.is_idle and (is_old or position < surplus):
                 del self._pools[pool.key]
                 closed.append(pool.transport)
-        used = {(key.way.host, key.fingerprint) for key in self._pools}
+        used = {(key.way.host, key.credential) for key in self._pools}
         for gate_key in [
             each for each, kept in self._gates.items() if each not in used and not kept.remaining
         ]:

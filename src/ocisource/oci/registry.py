@@ -216,7 +216,7 @@ class RemoteRepository:
 
     async def _look_up(self, identifier: str) -> Descriptor:
         async def work(pool: pools.Pool) -> Descriptor:
-            key = (pool.key, self._repository, identifier)
+            key = (pool, self._repository.path, identifier)
             found: Descriptor = await self._registries.probes.share(
                 key,
                 lambda: lookup.look_up(
@@ -229,7 +229,7 @@ class RemoteRepository:
 
     async def _tags(self, pool: pools.Pool) -> tuple[str, ...]:
         registries = self._registries
-        key = (pool.key, self._repository)
+        key = (pool, self._repository.path)
         now = registries.clock()
         kept = registries.tag_lists.get(key)
         if kept is not None and now < kept[0]:
@@ -257,11 +257,7 @@ class RemoteRepository:
             proxy=self._access.proxy,
             is_insecure=self._access.is_insecure,
         )
-        return await self._registries.pools.get(
-            way,
-            self._credential,
-            is_plain_http_allowed=self._repository.is_plain_http_allowed,
-        )
+        return await self._registries.pools.get(way, self._credential)
 
     async def _renewing(self, work: Callable[[pools.Pool], Awaitable[T]]) -> T:
         """Do the work; once more with another credential if this one has expired."""

@@ -17,7 +17,7 @@ _PLAIN_ANSWERS = frozenset({200, 401, 403, 404, 405, 429})
 
 
 class Scheme:
-    """The scheme of one host."""
+    """The scheme of one host; ``known`` once it has been found out."""
 
     def __init__(
         self,
@@ -29,19 +29,19 @@ class Scheme:
         self._probe = probe
         self._is_plain_http_allowed = is_plain_http_allowed
         self._head_start = head_start
-        self._known: str | None = None if is_plain_http_allowed else SECURE
+        self.known: str | None = None if is_plain_http_allowed else SECURE
         self._races: flights.Flights[str] = flights.Flights()
 
     async def get(self) -> str:
         """``https`` or ``http``; raises TransportError if neither answers."""
-        if self._known is None:
+        if self.known is None:
             return await self._races.share("scheme", self._race)
-        return self._known
+        return self.known
 
     def forget(self) -> None:
         """Find out anew next time: the host may have changed."""
         if self._is_plain_http_allowed:
-            self._known = None
+            self.known = None
 
     async def close(self) -> None:
         """End a probe under way."""
@@ -70,7 +70,7 @@ class Scheme:
             await asyncio.gather(*left, return_exceptions=True)
 
     def _remember(self, scheme: str) -> str:
-        self._known = scheme
+        self.known = scheme
         return scheme
 
     async def _try(self, scheme: str) -> errors.OcisourceError | None:

@@ -15,16 +15,17 @@ although we hold a credential, `GET /v2/` tells how it wants to be asked.
 
 import contextlib
 import dataclasses
+import functools
 import http
 import random
 import urllib.parse
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import aiohttp
 
 from ocisource import errors
-from ocisource.net import redact
+from ocisource.net import address, redact
 from ocisource.oci import (
     answers,
     auth,
@@ -44,9 +45,12 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEPING_METHOD = frozenset({307, 308})
 _REFUSED = frozenset({400, 401, 403})
 _HIDDEN = frozenset({403, 404})
-_AUTHORIZED_TRIES = 3  # nobody, with a token, with the scope that was named then
+_DOUBTED = _REFUSED | _HIDDEN
+# Nobody, with a token, with the scope that was named then: whether it is the last try.
+_AUTHORIZED_TRIES = (False, False, True)
 _WIRE_HOSTS = {"index.docker.io": "registry-1.docker.io"}
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_ERROR = 400
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +63,14 @@ class Request:
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     body: bytes | None = dataclasses.field(default=None, repr=False)
     attempts: int | None = None  # None: as the settings say
+    is_token: bool = False  # to a token service: never redirected, the credential is on board
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Reply:
     response: aiohttp.ClientResponse
     is_home: bool  # from the registry itself, not from where it redirected to
+    is_heard: bool = True  # what it asks for binds us
 
 
 class Transport:
@@ -77,7 +83,6 @@ class Transport:
         *,
         contexts: connections.Contexts,
         host_gate: gate.Gate,
-        is_plain_http_allowed: bool,
         settings: limits.RegistrySettings,
         clock: Callable[[], float],
         wall: Callable[[], float],
@@ -90,6 +95,8 @@ class Transport:
         self._is_insecure = way.is_insecure
         self._patience = patience.Patience(host_gate, settings=settings, rng=rng, sleep=sleep)
         self._active = 0
+        self._known_base = ""  # scheme and host, once the scheme has been found out
+        self._cleared = ""  # the base URL that credentials may be shown to
         self._connections = connections.Connections(way, contexts=contexts, settings=settings)
         self._authorizer = auth.Authorizer(
             way.host,
@@ -99,9 +106,10 @@ class Transport:
             clock=clock,
             wall=wall,
         )
+        name, _ = address.split_port(way.host)
         self._scheme = schemes.Scheme(
             self._probe,
-            is_plain_http_allowed=is_plain_http_allowed or way.is_insecure,
+            is_plain_http_allowed=way.is_insecure or address.is_plain_http_host(name),
             head_start=settings.head_start,
         )
 
@@ -113,35 +121,35 @@ class Transport:
         Raises TransportError, TooManyRequestsError and RegistryError for temporary statuses that
         stay, UnauthorizedError if the token service refuses, ContentError for a body too big.
         """
-        limit = self.settings.error_size if bound is None else bound
-
-        async def consume(response: aiohttp.ClientResponse) -> answers.Answer:
-            if response.status >= http.HTTPStatus.BAD_REQUEST:
-                return await answers.read_head(response, bound=self.settings.error_size)
-            return await answers.read(response, bound=limit, what=what)
-
-        with self._counted():
+        self._active += 1
+        try:
+            if request.method == "HEAD":
+                response = await self._retried(request, _as_it_is)
+                response.release()
+                return answers.bare(response)
+            limit = self.settings.error_size if bound is None else bound
+            consume = functools.partial(self._read, bound=limit, what=what)
             return await self._retried(request, consume)
+        finally:
+            self._active -= 1
+
+    async def _read(
+        self, response: aiohttp.ClientResponse, *, bound: int, what: str
+    ) -> answers.Answer:
+        if response.status >= _ERROR:
+            return await answers.read_head(response, bound=self.settings.error_size)
+        return await answers.read(response, bound=bound, what=what)
 
     @contextlib.asynccontextmanager
     async def open(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
         """A response whose body the caller streams; raises as fetch() does."""
-
-        async def consume(response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
-            return response
-
-        with self._counted():
-            response = await self._retried(request, consume)
+        self._active += 1
+        try:
+            response = await self._retried(request, _as_it_is)
             try:
                 yield response
             finally:
                 response.release()
-
-    @contextlib.contextmanager
-    def _counted(self) -> Iterator[None]:
-        self._active += 1
-        try:
-            yield
         finally:
             self._active -= 1
 
@@ -174,41 +182,71 @@ class Transport:
     async def _retried(
         self, request: Request, consume: Callable[[aiohttp.ClientResponse], Awaitable[T]]
     ) -> T:
-        async def attempt() -> T:
-            reply = await self._authorized(request)
-            response = reply.response
-            asked = None
-            if reply.is_home:
-                asked = self._patience.heed(response.status, response.headers)
-            if response.status not in patience.TEMPORARY_STATUSES:
-                return await consume(response)
-            answer = await answers.read_head(response, bound=self.settings.error_size)
-            raise patience.TemporaryAnswerError(answer, asked=asked)
-
-        return await self._patience.run(
-            attempt,
-            refusal=lambda answer, asked: self.refusal(answer, retry_after=asked),
-            is_repeatable=request.method in _IDEMPOTENT,
-            attempts=request.attempts,
-        )
+        retry = 0
+        while True:
+            if self._patience.gate.is_held:
+                await self._patience.gate.enter()
+            try:
+                reply = await self._authorized(request)
+                response = reply.response
+                asked = None
+                if reply.is_heard:
+                    asked = self._patience.gate.heed(response.status, response.headers)
+                if response.status not in patience.TEMPORARY_STATUSES:
+                    return await consume(response)
+                answer = await answers.read_head(response, bound=self.settings.error_size)
+                if not self._patience.has_more(
+                    retry, request.attempts
+                ) or not self._patience.is_short(answer, asked=asked):
+                    raise self.refusal(answer, retry_after=asked)
+            except errors.ConnectionLostError:
+                is_repeatable = request.is_token or request.method in _IDEMPOTENT
+                if not is_repeatable or not self._patience.has_more(retry, request.attempts):
+                    raise
+                asked = None
+            if asked is None:  # else the gate waits
+                await self._patience.pause(retry)
+            retry += 1
 
     async def _authorized(self, request: Request) -> _Reply:
-        base = await self._base()
-        for last in (False,) * (_AUTHORIZED_TRIES - 1) + (True,):
-            shown = await self._authorizer.grant(request.scope)
-            if shown.header is not None and self._authorizer.has_credential:
-                places.check_clear(base, is_insecure=self._is_insecure)
+        base = self._known_base or await self._base()
+        if request.is_token:
+            is_home = places.origin_of(request.path) == places.origin_of(base)
+            role = guard.Role.HOME if is_home else guard.Role.REALM
+            response = await self._send(
+                request.method, request.path, role=role, headers=request.headers, data=request.body
+            )
+            return _Reply(response, is_home)
+        if not request.scope:
+            return await self._redirected(request, base, None)
+        for last in _AUTHORIZED_TRIES:
+            shown = self._authorizer.ready(request.scope) or await self._authorizer.grant(
+                request.scope
+            )
+            if shown.header is not None and base != self._cleared:
+                self._check_clear(base)
             reply = await self._redirected(request, base, shown.header)
-            if last or not await self._is_worth_another_try(reply, request, shown):
+            if last or reply.response.status not in _DOUBTED or not reply.is_home:
+                break
+            try:
+                is_worth_it = await self._is_worth_another_try(reply, request, shown)
+            except BaseException:
+                reply.response.release()
+                raise
+            if not is_worth_it:
                 break
             await answers.read_head(reply.response, bound=self.settings.error_size)
         return reply
 
+    def _check_clear(self, base: str) -> None:
+        """Raise CredentialError if a secret of ours must not be shown there."""
+        if self._authorizer.has_credential:
+            places.check_clear(base, is_insecure=self._is_insecure)
+        self._cleared = base
+
     async def _is_worth_another_try(
         self, reply: _Reply, request: Request, shown: auth.Grant
     ) -> bool:
-        if not reply.is_home or not request.scope:
-            return False
         status = reply.response.status
         if status in _REFUSED:
             wanted = reply.response.headers.getall("WWW-Authenticate", [])
@@ -235,31 +273,39 @@ class Transport:
         )
 
     async def _redirected(self, request: Request, base: str, header: str | None) -> _Reply:
-        method, body, headers = request.method, request.body, dict(request.headers)
-        url = places.redirect_target(base, request.path)
-        home = places.origin_of(base)
+        method, body, headers = request.method, request.body, request.headers
+        url, is_home = self._start(request.path, base)
         hops = 0
-        is_home = True
         while True:
-            # Whoever was sent away and comes back is a stranger.
-            is_home = is_home and places.origin_of(url) == home
             shown = {**headers, "Authorization": header} if header and is_home else headers
             role = guard.Role.HOME if is_home else guard.Role.ELSEWHERE
             response = await self._send(method, url, role=role, headers=shown, data=body)
+            if response.status not in _REDIRECTS:
+                return _Reply(response, is_home, is_home)
             location = response.headers.get("Location")
-            if response.status not in _REDIRECTS or not location:
-                return _Reply(response, is_home)
+            if not location:
+                return _Reply(response, is_home, is_home)
             await answers.read_head(response, bound=self.settings.error_size)
             hops += 1
             if hops > self.settings.redirects:
                 raise errors.TransportError(
-                    f"{method} {redact.url(base + request.path)}: "
+                    f"{method} {redact.url(self._start(request.path, base)[0])}: "
                     f"stopped after {self.settings.redirects} redirects"
                 )
             url = places.redirect_target(url, location)
+            # Whoever was sent away and comes back is a stranger.
+            is_home = is_home and places.origin_of(url) == places.origin_of(base)
             if response.status not in _KEEPING_METHOD and method not in {"GET", "HEAD"}:
                 method, body = "GET", None
                 headers = {}
+
+    @staticmethod
+    def _start(path: str, base: str) -> tuple[str, bool]:
+        """The URL of a request, and whether it is on the registry itself."""
+        if path.startswith("/") and not path.startswith("//"):
+            return base + path, True
+        url = places.redirect_target(base, path)
+        return url, places.origin_of(url) == places.origin_of(base)
 
     async def _send(
         self,
@@ -275,10 +321,12 @@ class Transport:
         except errors.TransportError:
             if role is guard.Role.HOME:
                 self._scheme.forget()
+                self._known_base = ""
             raise
 
     async def _base(self) -> str:
-        return f"{await self._scheme.get()}://{self._wire_host}"
+        self._known_base = f"{await self._scheme.get()}://{self._wire_host}"
+        return self._known_base
 
     async def _probe(self, scheme: str) -> int:
         """Status of `GET /v2/` by a scheme; what it asks for is taken note of."""
@@ -299,25 +347,16 @@ class Transport:
         places.check_realm(url, registry=base)
         if headers or form is not None:
             places.check_clear(url, is_insecure=self._is_insecure)
-        is_home = places.origin_of(url) == places.origin_of(base)
-        role = guard.Role.HOME if is_home else guard.Role.REALM
         body = None
         if form is not None:
             body = urllib.parse.urlencode(form).encode()
             headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
-
-        async def attempt() -> answers.Answer:
-            response = await self._connections.send(
-                method, url, role=role, headers=headers, data=body
-            )
-            asked = self._patience.heed(response.status, response.headers)
-            answer = await answers.read(
-                response, bound=self.settings.token_size, what="the token service's answer"
-            )
-            if answer.status in patience.TEMPORARY_STATUSES:
-                raise patience.TemporaryAnswerError(answer, asked=asked)
-            return answer
-
-        return await self._patience.run(
-            attempt, refusal=lambda answer, asked: answers.refusal(answer, retry_after=asked)
+        request = Request(method=method, path=url, headers=headers, body=body, is_token=True)
+        consume = functools.partial(
+            answers.read, bound=self.settings.token_size, what="the token service's answer"
         )
+        return await self._retried(request, consume)
+
+
+async def _as_it_is(response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
+    return response
