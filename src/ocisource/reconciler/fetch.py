@@ -144,8 +144,9 @@ class Fetcher:
 
     async def _announce(self, run: draft.Draft, resolved: resolve.Resolved, revision: str) -> None:
         """A fetch begins: say so in the one intermediate status of the run."""
-        artifact = run.status.artifact
-        if artifact is None or artifact.revision != revision:
+        artifact, advertised = run.status.artifact, run.obj.status.artifact
+        # What was advertised already and only has to be made again keeps the reason NoArtifact.
+        if advertised is None or advertised.revision != revision:
             message = self.texts.new_revision(revision, str(resolved))
             if artifact is not None:
                 run.mark(reasons.ARTIFACT_OUTDATED, reason=reasons.NEW_REVISION, message=message)

@@ -1,0 +1,152 @@
+"""`ocisource install` on a real cluster."""
+
+import concurrent.futures
+import json
+import pathlib
+import sys
+import uuid
+from collections.abc import Callable
+
+import yaml
+
+from ocisource.cli import installer
+from ocisource.manifests import render
+from tests.parts import commands, kubectl, kubernetes, processes
+
+_IMAGE = "registry.example.com/ocisource:v9"
+
+
+def install(plane: kubernetes.ControlPlane, home: pathlib.Path, *words: str) -> commands.Completed:
+    """Run the command as the administrator."""
+    argv = [sys.executable, "-m", "ocisource", "install", f"--kubeconfig={plane.kubeconfig()}"]
+    environ = commands.clean_environ(home)
+    return commands.run([*argv, *words], environ=environ, is_checked=False)
+
+
+def come_to_life(plane: kubernetes.ControlPlane, namespace: str) -> None:
+    """Do what a cluster's controllers would: report the Deployment available."""
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{render.DEPLOYMENT_NAME}"
+    processes.poll(lambda: plane.request("GET", path)[0] == 200, what="the Deployment")
+    counted = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas"), 1)
+    status = {"observedGeneration": 1, "availableReplicas": 1, **counted}
+    code, answer = plane.request(
+        "PATCH",
+        f"{path}/status",
+        {"status": status},
+        content_type="application/merge-patch+json",
+    )
+    assert code == 200, answer
+
+
+def test_an_installation_is_applied_verified_and_repeatable(
+    own_plane: kubernetes.ControlPlane,
+    tmp_path: pathlib.Path,
+    new_kubectl: Callable[[pathlib.Path], kubectl.Kubectl],
+) -> None:
+    """Progress on stderr, what became of each object on stdout; kubectl finds no drift."""
+    namespace = f"install-{uuid.uuid4().hex[:8]}"
+    words = (f"--namespace={namespace}", f"--image={_IMAGE}", "--timeout=60s")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(install, own_plane, tmp_path / "home", *words)
+        come_to_life(own_plane, namespace)
+        done = running.result()
+    assert (done.code, done.stderr.splitlines()) == (
+        0,
+        [
+            "✚ generating manifests",
+            "✔ manifests build completed",
+            f"► installing components in {namespace} namespace",
+            "◎ verifying installation",
+            "✔ ocisource: deployment ready",
+            "✔ install finished",
+        ],
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"Namespace/{namespace} created"
+    assert f"Deployment/{namespace}/ocisource created" in lines
+    assert f"ClusterRole/ocisource-{namespace} created" in lines
+
+    again = install(own_plane, tmp_path / "home", *words)
+    assert again.code == 0, again.stderr
+    assert {line.rpartition(" ")[2] for line in again.stdout.splitlines()} == {"unchanged"}
+    changed = install(own_plane, tmp_path / "home", *words, "--log-level=debug", "--timeout=2s")
+    assert f"Deployment/{namespace}/ocisource configured" in changed.stdout
+    # Nobody observes the new generation here.
+    assert changed.code == 1
+    assert changed.stderr.splitlines()[-1] == "✗ timed out after 2s; --timeout allows more"
+
+    admin = new_kubectl(own_plane.kubeconfig())
+    printed = install(own_plane, tmp_path / "home", *words, "--log-level=debug", "--export")
+    path = tmp_path / "install.yaml"
+    path.write_text(printed.stdout)
+    different = admin.run(
+        *("diff", "--server-side", "--field-manager=ocisource", f"--filename={path}"),
+        is_checked=False,
+    )
+    assert (different.code, different.stdout) == (0, "")
+
+
+def test_a_definition_of_another_tool_is_left_alone_and_flux_is_noticed(
+    own_plane: kubernetes.ControlPlane, tmp_path: pathlib.Path
+) -> None:
+    """Whoever has Flux keeps its definition, unless --force says otherwise."""
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    path = f"{definitions}/ocirepositories.source.toolkit.fluxcd.io"
+    label = {"metadata": {"labels": {"app.kubernetes.io/name": "flux"}}}
+    merge = "application/merge-patch+json"
+    assert own_plane.request("PATCH", path, label, content_type=merge)[0] == 200
+    namespace = own_plane.create_namespace(f"install-{uuid.uuid4().hex[:8]}")
+    document = json.loads(json.dumps(_deployment(namespace)))
+    deployments = f"/apis/apps/v1/namespaces/{namespace}/deployments"
+    assert own_plane.request("POST", deployments, document)[0] == 201
+    words = (f"--namespace={namespace}", f"--image={_IMAGE}", "--timeout=2s")
+    done = install(own_plane, tmp_path / "home", *words)
+    subject = "CustomResourceDefinition/ocirepositories.source.toolkit.fluxcd.io"
+    assert f"{subject} skipped" in done.stdout
+    assert f"{subject} is another tool's; --force would replace it" in done.stderr
+    assert f"Flux's source-controller runs in {namespace}" in done.stderr
+    forced = install(own_plane, tmp_path / "home", *words, "--force")
+    assert f"{subject} configured" in forced.stdout
+
+
+def _deployment(namespace: str) -> dict[str, object]:
+    """Flux's own controller, as far as it matters here."""
+    labels = {"app": "source-controller"}
+    container = {"name": "manager", "image": "ghcr.io/fluxcd/source-controller:v1.7.0"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "source-controller", "namespace": namespace},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        },
+    }
+
+
+def test_every_kind_that_is_rendered_can_be_applied() -> None:
+    """The table of kinds knows all of them."""
+    options = render.Options(has_monitoring=True, has_workload_identity=True)
+    confined = render.Options(is_watching_all_namespaces=False)
+    kinds = {each["kind"] for each in (*render.render(options), *render.render(confined))}
+    assert kinds == installer.KINDS.keys()
+
+
+def test_an_export_needs_no_cluster(tmp_path: pathlib.Path) -> None:
+    """Nothing but the manifests, which say what the flags say."""
+    words = ("install", "--export", "--namespace=sources", f"--image={_IMAGE}")
+    more = ("--network-policy=false", "--toleration-keys=one,two", "--watch-all-namespaces=false")
+    done = commands.run(
+        [sys.executable, "-m", "ocisource", *words, *more],
+        environ=commands.clean_environ(tmp_path / "home"),
+    )
+    documents = list(yaml.safe_load_all(done.stdout))
+    options = render.Options(
+        namespace="sources",
+        image=_IMAGE,
+        has_network_policy=False,
+        toleration_keys=("one", "two"),
+        is_watching_all_namespaces=False,
+    )
+    assert documents == list(render.render(options))
+    assert done.stderr == ""
