@@ -112,15 +112,19 @@ async def test_a_blob_that_is_not_what_was_promised_never_becomes_an_artifact(
 async def test_a_registry_that_never_answers_is_given_up_after_the_timeout(world: World) -> None:
     """The message names spec.timeout."""
 
+    released = asyncio.Event()
+
     async def silent(request: web.Request, answer: simulators.Handler) -> web.StreamResponse:
-        await asyncio.sleep(30)
+        await released.wait()
         return web.Response()
 
-    async with simulators.Simulator() as hostile, world.controller():
-        hostile.add_image("podinfo", "latest", layers=[GOOD])
-        hostile.on("*", "/manifests/", silent)
-        await world.declare(url=f"oci://{hostile.host}/podinfo", timeout="200ms")
-        obj = await world.failed("OCIArtifactPullFailed")
+    async with simulators.Simulator() as hostile:
+        async with world.controller():
+            hostile.add_image("podinfo", "latest", layers=[GOOD])
+            hostile.on("*", "/manifests/", silent)
+            await world.declare(url=f"oci://{hostile.host}/podinfo", timeout="200ms")
+            obj = await world.failed("OCIArtifactPullFailed")
+        released.set()
     assert "not done within the timeout of 200ms" in worlds.state(obj)["Ready"][2]
     await asyncio.sleep(0.05)  # the simulator's cut-off handlers end by themselves
 
