@@ -258,6 +258,41 @@ async def test_a_run_that_outlasts_the_grace_is_cancelled() -> None:
     assert works.sample("controller_runtime_reconcile_errors_total") in {None, 0}
 
 
+async def test_a_run_that_will_not_end_is_left_and_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A stop goes on; the log names the object."""
+    gate = asyncio.Event()
+
+    async def reconcile(key: request.Request) -> request.Result:
+        while not gate.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await gate.wait()
+        return request.Result()
+
+    async with working(reconcile, grace=0.01) as works:
+        works.queue.add(A)
+        await faketime.settle()
+        works.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await works.task
+        assert caplog.records[-1].__dict__["ocisource_fields"]["error"] == "still in work: ns/a"
+        gate.set()
+        await faketime.settle()
+
+
+async def test_a_broken_queue_ends_the_controller_with_its_error() -> None:
+    """What nobody can work with is not worked around."""
+
+    class Broken(workqueue.Workqueue[request.Request]):
+        async def get(self) -> request.Request | None:
+            raise RuntimeError("broken")
+
+    controller = manager.Controller("test", Runs(), queue=Broken(), concurrency=2)
+    with pytest.raises(RuntimeError, match="broken"):
+        await controller.run(grace=0.01)
+
+
 async def test_workers_wait_for_the_caches() -> None:
     """No object is reconciled, or taken for gone, before the first list."""
     gate = asyncio.Event()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ocisource import errors
-from ocisource.kube import config, execplugin, logins
+from ocisource.kube import config, execplugin, kubeconfig, logins
 from tests.simulators import faketime
 
 
@@ -205,6 +205,88 @@ async def test_flags_win_over_the_file(tmp_path: pathlib.Path) -> None:
     assert not loaded.certificate_authority
     assert loaded.impersonation.user == "jane"
     assert (await loaded.login_source.login()).token == "flag"
+
+
+async def test_certificate_flags_win_over_the_files_login(tmp_path: pathlib.Path) -> None:
+    """``--client-certificate``, ``--client-key`` and ``--certificate-authority``."""
+    for name in ("ca", "cert", "key"):
+        (tmp_path / name).write_text(name)
+    overrides = config.Overrides(
+        certificate_authority=str(tmp_path / "ca"),
+        client_certificate=str(tmp_path / "cert"),
+        client_key=str(tmp_path / "key"),
+    )
+    content = user(exec={"command": "never-run", "apiVersion": execplugin.VERSIONS[0]})
+    loaded = config.load(write(tmp_path / "config", content), environ={}, overrides=overrides)
+    assert loaded.certificate_authority.read() == b"ca"
+    login = await loaded.login_source.login()
+    assert (login.certificate_pem, login.key_pem) == (b"cert", b"key")
+
+
+async def test_a_plugin_is_told_of_the_cluster(tmp_path: pathlib.Path) -> None:
+    """Server, CA, TLS name, proxy, and the extension that is meant for it."""
+    content = cluster(
+        **{
+            "certificate-authority-data": b64("ca"),
+            "tls-server-name": "kubernetes",
+            "extensions": [
+                {"name": "client.authentication.k8s.io/exec", "extension": {"region": "x"}}
+            ],
+        }
+    )
+    script = tmp_path / "plugin"
+    credential = {
+        "apiVersion": execplugin.VERSIONS[0],
+        "kind": "ExecCredential",
+        "status": {"token": "t"},
+    }
+    script.write_text(
+        f'#!/bin/sh\nprintf %s "$KUBERNETES_EXEC_INFO" > {tmp_path}/info\n'
+        f"echo '{json.dumps(credential)}'\n"
+    )
+    script.chmod(0o700)
+    content["users"] = [
+        {
+            "name": "u1",
+            "user": {
+                "exec": {
+                    "command": "./plugin",
+                    "apiVersion": execplugin.VERSIONS[0],
+                    "provideClusterInfo": True,
+                    "interactiveMode": "Never",
+                }
+            },
+        }
+    ]
+    loaded = config.load(write(tmp_path / "config", content), environ={"PATH": "/usr/bin:/bin"})
+    assert (await loaded.login_source.login()).token == "t"
+    assert json.loads((tmp_path / "info").read_text())["spec"]["cluster"] == {
+        "server": "https://one",
+        "certificate-authority-data": b64("ca"),
+        "tls-server-name": "kubernetes",
+        "config": {"region": "x"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("- a list", "is not a mapping"), ("", "has no current context"), ("a: [", "is not YAML")],
+)
+def test_a_file_of_another_kind_is_refused(tmp_path: pathlib.Path, text: str, problem: str) -> None:
+    """Whatever somebody names as a kubeconfig."""
+    path = tmp_path / "config"
+    path.write_text(text)
+    with pytest.raises(errors.UsageError, match=problem):
+        config.load(path, environ={})
+
+
+def test_a_kubeconfig_is_read_with_a_bound(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path that leads to something huge is refused."""
+    monkeypatch.setattr(kubeconfig, "MAX_FILE_BYTES", 10)
+    with pytest.raises(errors.UsageError, match="is larger than 10 bytes"):
+        config.load(write(tmp_path / "config", document()), environ={})
 
 
 def test_a_server_flag_needs_no_file_at_all(tmp_path: pathlib.Path) -> None:

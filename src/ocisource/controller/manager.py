@@ -22,6 +22,7 @@ Reconcile = Callable[[request.Request], Awaitable[request.Result]]
 
 CONCURRENCY = 32  # workers: they mostly wait for registries
 STOP_GRACE = 10.0  # seconds that runs may take to end when the controller stops
+CANCEL_GRACE = 1.0  # seconds that cancelled runs may take to tidy up
 _SPREAD = 0.1  # of a server's retry_after: those it sent away must not come back together
 
 
@@ -103,14 +104,14 @@ class Controller:
             await self._end(workers, grace=grace)
 
     async def _end(self, workers: Sequence[asyncio.Task[None]], *, grace: float) -> None:
-        """Let the runs in work end; those that do not are cancelled, and given as long again."""
+        """Let the runs in work end; those that do not are cancelled."""
         _, late = await asyncio.wait(workers, timeout=grace)
         if not late:
             return
         self._called_off.update(self._runs)
         for run in self._runs.values():
             run.cancel()
-        _, stuck = await asyncio.wait(late, timeout=grace)
+        _, stuck = await asyncio.wait(late, timeout=min(grace, CANCEL_GRACE))
         for worker in stuck:
             worker.cancel()
         if stuck:

@@ -160,9 +160,9 @@ class _Reader:
         server = overrides.server or str(cluster.value.get("server") or "")
         if not server:
             raise errors.UsageError(
-                f'kubeconfig has no server for context "{name}": choose one with --context'
+                f'the kubeconfig has no server for context "{name}": choose one with --context'
                 if name
-                else "kubeconfig has no current context: choose one with --context"
+                else "the kubeconfig has no current context: choose one with --context"
             )
         authority, is_insecure = self._trust(cluster, cluster_name)
         return ClusterConfig(
