@@ -15,6 +15,8 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from prometheus_client import parser
+
 from ocisource import digest as digests
 from ocisource.api import ocirepository
 from ocisource.manifests import render
@@ -51,6 +53,7 @@ class Replica:
     storage: pathlib.Path
     storage_port: int
     health_port: int
+    metrics_port: int
 
     def readiness(self) -> tuple[int, str]:
         """What /readyz says."""
@@ -60,6 +63,16 @@ class Replica:
     def artifact(self, path: str) -> tuple[int, bytes]:
         """A path of the artifact server; status 0 when nobody listens."""
         return fetch(self.storage_port, f"/{path}")
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples with these labels."""
+        _, body = fetch(self.metrics_port, "/metrics")
+        return sum(
+            sample.value
+            for family in parser.text_string_to_metric_families(body.decode())
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
 
     def lead(self) -> None:
         """Wait until it leads and knows its objects."""
@@ -131,7 +144,7 @@ class Cluster:
             ),
         )
         try:
-            yield Replica(process, storage, storage_port, health_port)
+            yield Replica(process, storage, storage_port, health_port, metrics_port)
         finally:
             process.stop()
 
