@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from ocisource.apiserver import records
 
-RECENT_BYTES = 16 * 1024 * 1024  # of bodies kept in memory; older changes come from the data file
+RECENT_BYTES = 24 * 1024 * 1024  # of changes in memory; older ones come from the data file
 WAITING_CHANGES = 20_000  # for one watcher; about 2 MB of references at most
 
 
@@ -114,9 +114,10 @@ class Hub:
     def _remember(self, change: records.Change, resource: str) -> None:
         self._order.append(change)
         self._recent.setdefault(resource, collections.deque()).append(change)
-        self._held_bytes += len(change.record.body)
+        # Twice: the line that was sent to watchers is kept with the change.
+        self._held_bytes += 2 * len(change.record.body)
         while self._held_bytes > self._recent_bytes and self._order:
             oldest = self._order.popleft()
             self._recent[oldest.record.key.resource].popleft()
             self._floors[oldest.record.key.resource] = oldest.revision
-            self._held_bytes -= len(oldest.record.body)
+            self._held_bytes -= 2 * len(oldest.record.body)

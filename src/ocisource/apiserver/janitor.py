@@ -36,6 +36,7 @@ _logger = logging.getLogger(__name__)
 _BACKGROUND = requests.DeleteOptions(propagation="Background")
 _OWNERS = b'"ownerReferences"'
 _GOING = b'"deletionTimestamp"'
+_FOREGROUND = b'"foregroundDeletion"'
 
 
 class Janitor:
@@ -55,7 +56,9 @@ class Janitor:
         self._clock = clock
         self._due: asyncio.Queue[records.Key] = asyncio.Queue()
         self._queued: set[records.Key] = set()
+        # Dependents by their owner's uid, and owners whose foreground deletion waits for them.
         self._owned: dict[str, set[records.Key]] = {}
+        self._waiting: dict[str, records.Key] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -79,14 +82,20 @@ class Janitor:
         record = change.record
         for uid in _owner_uids(record):
             self._owned.setdefault(uid, set()).add(record.key)
+            if change.event == records.ADDED:
+                # Its owner may be gone already.
+                self._enqueue(record.key)
         if change.event == records.DELETED:
             self._after(record)
         elif _GOING in record.body:
             self._enqueue(record.key)
+            if _FOREGROUND in record.body:
+                self._waiting[record.decode()["metadata"].get("uid", "")] = record.key
 
     def _after(self, record: records.Record) -> None:
         """An object is gone: its dependents may have to go, and its holder may be empty now."""
         uid = record.decode()["metadata"].get("uid", "")
+        self._waiting.pop(uid, None)
         for key in self._owned.pop(uid, ()):
             self._enqueue(key)
         if record.key.namespace:
@@ -94,22 +103,13 @@ class Janitor:
             self._enqueue_if_going(holder)
         self._enqueue_if_going(records.Key(crds.NAME, "", record.key.resource))
         for owner in _owner_uids(record):
-            self._owned.get(owner, set()).discard(record.key)
-            for key in self._find_going(owner):
-                self._enqueue(key)
-
-    def _find_going(self, uid: str) -> Iterator[records.Key]:
-        # A foreground deletion waits for its dependents; there are few of them at any time.
-        for key in self._waiting_owners():
-            record = self._store.get(key)
-            if record is not None and record.decode()["metadata"].get("uid") == uid:
-                yield key
-
-    def _waiting_owners(self) -> Iterator[records.Key]:
-        for name in self._store.resources():
-            for record in self._store.scan(name):
-                if b'"foregroundDeletion"' in record.body:
-                    yield record.key
+            dependents = self._owned.get(owner, set())
+            dependents.discard(record.key)
+            if not dependents:
+                self._owned.pop(owner, None)
+            if owner in self._waiting:
+                # A foreground deletion waits for its dependents.
+                self._enqueue(self._waiting[owner])
 
     def _enqueue_if_going(self, key: records.Key) -> None:
         record = self._store.get(key)
@@ -174,11 +174,12 @@ class Janitor:
             await self._release(record.key, _drop_finalizer(objects.CLEANUP))
 
     async def _delete_all(self, kind: kinds.Kind, namespace: str) -> None:
-        for record in list(self._store.scan(kind.resource.stored_as, namespace)):
-            if _GOING in record.body:
-                continue
-            with contextlib.suppress(errors.APIStatusError):
-                await self._objects.delete(kind, record.key, _BACKGROUND)
+        left = [
+            record.key
+            for record in self._store.scan(kind.resource.stored_as, namespace)
+            if _GOING not in record.body
+        ]
+        await self._objects.delete_all(kind, left, _BACKGROUND)
 
     async def _collect(self, record: records.Record, obj: Mapping[str, Any]) -> None:
         """Delete a dependent none of whose owners is left."""
@@ -272,10 +273,8 @@ class Janitor:
         kind = self._kind_of(records.Key(EVENTS, "", ""))
         oldest = self._clock.wall() - EVENT_SECONDS
         assert kind is not None
-        for record in list(self._store.scan(EVENTS)):
-            if _last_seen(record) < oldest:
-                with contextlib.suppress(errors.APIStatusError):
-                    await self._objects.delete(kind, record.key, requests.DeleteOptions())
+        old = [each.key for each in self._store.scan(EVENTS) if _last_seen(each) < oldest]
+        await self._objects.delete_all(kind, old, requests.DeleteOptions())
 
 
 def _last_seen(record: records.Record) -> float:

@@ -5,9 +5,10 @@ rules are checked, ownership of fields is recorded, and only then the object is 
 when it is a dry run or nothing changed.
 """
 
+import asyncio
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from ocisource import errors
@@ -27,6 +28,7 @@ from ocisource.apiserver import (
 from ocisource.wire import status as statuses
 from ocisource.wire import timestamps
 
+DELETED_AT_ONCE = 64  # their writes share transactions
 MAX_NAME_TRIES = 8  # of a generated name that is taken; kube-apiserver's retry as well
 NAMESPACES = "namespaces"
 LASTING = frozenset({"default", "kube-system", "kube-public"})  # namespaces that must stay
@@ -162,6 +164,23 @@ class Objects:
                 await self._store.put(key, kind.write(obj), before=record)
         return Written(obj)
 
+    async def delete_all(
+        self, kind: kinds.Kind, keys: Sequence[records.Key], options: requests.DeleteOptions
+    ) -> None:
+        """Delete many objects, some at a time; those that are gone already do not matter.
+
+        Raises the first APIStatusError or StorageError after the others have had their turn.
+        """
+        for start in range(0, len(keys), DELETED_AT_ONCE):
+            chosen = keys[start : start + DELETED_AT_ONCE]
+            results = await asyncio.gather(
+                *(self.delete(kind, key, options) for key in chosen), return_exceptions=True
+            )
+            for result in results:
+                is_gone = isinstance(result, errors.APIStatusError) and result.reason == "NotFound"
+                if isinstance(result, BaseException) and not is_gone:
+                    raise result
+
     def check_namespace(self, kind: kinds.Kind, namespace: str, name: str, *, is_new: bool) -> None:
         """Refuse to write into a namespace that is absent or going; raises APIStatusError."""
         record = self._store.get(records.Key(NAMESPACES, "", namespace))
@@ -235,7 +254,9 @@ class Objects:
             obj, warnings = admit(kind, decoded, options, is_patch=update.is_patch)
             if not update.is_patch:
                 check_name(obj, record.key.name)
-        check_same_object(kind, obj, old, record)
+        check_name(obj, record.key.name)
+        if not update.is_patch:
+            check_same_object(kind, obj, old, record)
         lifecycle.place(obj["metadata"], record.key.namespace)
         lifecycle.check_revision(kind, obj, record)
         lifecycle.carry_over(obj, old)
@@ -430,7 +451,6 @@ def check_same_object(
     kind: kinds.Kind, obj: Mapping[str, Any], old: Mapping[str, Any], record: records.Record
 ) -> None:
     """Refuse an update meant for another object of that name; raises APIStatusError."""
-    check_name(obj, record.key.name)
     uid, held = obj["metadata"].get("uid", ""), old["metadata"].get("uid", "")
     if uid and uid != held:
         raise failures.conflict(

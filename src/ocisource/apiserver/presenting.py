@@ -77,9 +77,8 @@ class Presenter:
         return _line(BOOKMARK, encode(self._shaped(obj, now=now)))
 
     def key(self, event: str) -> object:
-        """Under what a watch line may be kept for the next watcher of the same kind and form."""
-        form = self.form
-        return event, self.kind.api_version, form.shape, form.version, self.include_object
+        """Under what a plain watch line may be kept for the next watcher of the same version."""
+        return event, self.kind.api_version
 
     def _document(self, record: records.Record) -> bytes:
         return record.document(self.kind.api_version, self.kind.name)

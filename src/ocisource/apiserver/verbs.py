@@ -191,13 +191,7 @@ class Verbs:
             listing := requests.ListOptions.parse(call.query, is_watch=False),
         )
         page = await self._reader.page(wanted, listing)
-        for record in page.found:
-            try:
-                await self._objects.delete(call.kind, record.key, options)
-            except errors.APIStatusError as error:
-                # Somebody else was faster.
-                if error.reason != "NotFound":
-                    raise
+        await self._objects.delete_all(call.kind, [each.key for each in page.found], options)
         metadata = {"resourceVersion": str(self._store.revision)}
         body = call.presenter.many(page.found, metadata, now=self._clock.wall())
         return self._answer(call, body)

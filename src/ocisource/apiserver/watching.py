@@ -162,7 +162,8 @@ class Watch:
         return None
 
     def _kept(self, change: records.Change, event: str) -> bytes:
-        if self._has_headers:
+        if not self._presenter.is_plain:
+            # Ages in a Table are of the moment.
             return self._line(event, change.record)
         key = self._presenter.key(event)
         line = change.encoded.get(key)
