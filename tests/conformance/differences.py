@@ -6,6 +6,7 @@ as one that nobody listed.
 """
 
 import dataclasses
+import json
 import pathlib
 import tomllib
 from collections.abc import Mapping
@@ -32,8 +33,15 @@ def load(section: str) -> dict[str, Difference]:
         reason = document["reasons"].get(reason, reason)
         for case in entry.get("cases", [entry.get("case")]):
             assert case not in found, f"{case} is listed twice"
-            found[case] = Difference(case, reason, entry.get("embedded", {}))
+            found[case] = Difference(case, reason, _decoded(entry.get("embedded", {})))
     return found
+
+
+def _decoded(embedded: Mapping[str, Any]) -> dict[str, Any]:
+    """What is expected; bodies are written as JSON texts."""
+    return {
+        name: json.loads(value) if name == "body" else value for name, value in embedded.items()
+    }
 
 
 def verdict(

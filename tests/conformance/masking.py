@@ -11,8 +11,9 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<uid>"),
         (r"eyJ[\w-]+\.[\w-]+\.[\w-]+", "<token>"),
         (r"127\.0\.0\.1:\d+", "<address>"),
-        (r"(resourceVersion\"?: ?\"?)\d+(\"?)", r"\1<version>\2"),
+        (r"(resourceVersion\"?: ?)[\"']?\d+[\"']?", r"\1<version>"),
         (r"(Resource Version: +)\d+", r"\1<version>"),
+        (r"(ResourceVersion in (?:precondition|record) \()\d+\)", r"\1<version>)"),
         (r"/tmp/(LIVE|MERGED)-\d+", r"<\1>"),
         (r"gen-[a-z0-9]{5}\b", "gen-<suffix>"),
         # klog's prefix: date, time and process.
@@ -25,6 +26,14 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r" +$", ""),
     )
 )
+
+
+_AGE = re.compile(r"(\d+[smhdy]){1,2}")
+
+
+def is_age(text: str) -> bool:
+    """Whether a text is an age and nothing else, as a cell of a Table may be."""
+    return _AGE.fullmatch(text) is not None
 
 
 def mask(text: str) -> str:

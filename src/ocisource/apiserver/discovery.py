@@ -4,6 +4,8 @@ Aggregated discovery is ``apidiscovery.k8s.io`` (KEP-3352): one list for ``/api`
 ``/apis``. The older form is one document per group and version.
 """
 
+import base64
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -146,8 +148,7 @@ def _aggregated_resource(resource: resources.Resource, version: str) -> Document
         "responseKind": {"group": resource.group, "version": version, "kind": resource.kind},
         "scope": "Namespaced" if resource.is_namespaced else "Cluster",
         "singularResource": resource.singular,
-        # Custom resources list their verbs in the order of apiextensions, not by the alphabet.
-        "verbs": list(resource.verbs) if resource.is_custom else sorted(resource.verbs),
+        "verbs": _verbs(resource),
     }
     if resource.short_names:
         shown["shortNames"] = list(resource.short_names)
@@ -162,13 +163,25 @@ def _aggregated_resource(resource: resources.Resource, version: str) -> Document
     return shown
 
 
+def _verbs(resource: resources.Resource) -> list[str]:
+    # Custom resources list their verbs in the order of apiextensions, not by the alphabet.
+    return list(resource.verbs) if resource.is_custom else sorted(resource.verbs)
+
+
+def _storage_hash(resource: resources.Resource) -> str:
+    """A name for the version objects are stored in (``discovery.StorageVersionHash``)."""
+    stored = f"{resource.group}/{resource.storage_version}/{resource.kind}"
+    return base64.b64encode(hashlib.sha256(stored.encode()).digest()[:8]).decode()
+
+
 def _entries(resource: resources.Resource, version: str) -> Iterator[Document]:
     shown: Document = {
         "name": resource.plural,
         "singularName": resource.singular,
         "namespaced": resource.is_namespaced,
         "kind": resource.kind,
-        "verbs": list(resource.verbs),
+        "verbs": _verbs(resource),
+        "storageVersionHash": _storage_hash(resource),
     }
     if resource.short_names:
         shown["shortNames"] = list(resource.short_names)

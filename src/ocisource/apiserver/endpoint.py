@@ -162,6 +162,7 @@ class Endpoint:
             request.headers.get("Accept", ""),
             shapes=negotiation.OBJECT_SHAPES,
             is_pretty=is_pretty,
+            is_custom=kind.resource.is_custom,
         )
         call = verbs.Call(
             method=request.method,

@@ -90,6 +90,11 @@ def not_acceptable(message: str = "406: Not Acceptable") -> errors.APIStatusErro
     return _generic(message, code=406, reason="NotAcceptable")
 
 
+def none_of(offered: Sequence[str]) -> errors.APIStatusError:
+    """406: the client wants none of the media types there are."""
+    return wrong_shape(f"only the following media types are accepted: {', '.join(offered)}")
+
+
 def wrong_shape(message: str) -> errors.APIStatusError:
     """406: the client wants an object as a list, or a list as an object."""
     return errors.APIStatusError(message, code=406, reason="NotAcceptable")

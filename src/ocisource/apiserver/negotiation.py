@@ -12,6 +12,8 @@ from ocisource.apiserver import failures
 
 JSON = "application/json"
 YAML = "application/yaml"
+# What kube-apiserver says it offers; protobuf is read here, and never written.
+OFFERED = (JSON, YAML, "application/vnd.kubernetes.protobuf")
 MAX_RANGES = 64  # media ranges that are looked at
 
 TABLE = "Table"
@@ -53,14 +55,22 @@ class Form:
 PLAIN = Form()
 
 
-def choose(accept: str, *, shapes: frozenset[str], is_pretty: bool = False) -> Form:
-    """The first form that the client accepts and we can write; raises APIStatusError (406)."""
+def choose(
+    accept: str, *, shapes: frozenset[str], is_pretty: bool = False, is_custom: bool = False
+) -> Form:
+    """The first form that the client accepts and we can write; raises APIStatusError (406).
+
+    Custom resources, and shapes nobody knows, are refused with the list of media types; other
+    paths with the shorter text of the layer before that one.
+    """
     if not accept.strip():
         return Form(is_pretty=is_pretty)
+    is_known = is_custom
     for media_type, parameters in _ranges(accept):
         written = _media_type(media_type)
         if written is None:
             continue
+        is_known = True
         shape = parameters.get("as", "")
         group, version = parameters.get("g", ""), parameters.get("v", "")
         if not shape:
@@ -68,7 +78,7 @@ def choose(accept: str, *, shapes: frozenset[str], is_pretty: bool = False) -> F
         known = _DISCOVERY if shape == DISCOVERY else _META
         if shape in shapes and (group, version) in known:
             return Form(written, shape, group, version, is_pretty)
-    raise failures.not_acceptable()
+    raise failures.none_of(OFFERED) if is_known else failures.not_acceptable()
 
 
 OBJECT_SHAPES = frozenset({TABLE, PARTIAL, PARTIAL_LIST})

@@ -116,11 +116,11 @@ def _check_values(metadata: Meta, *, needs_known_finalizers: bool) -> Iterator[F
     yield from check_labels(metadata.get("labels") or {}, f"{_PATH}.labels")
     yield from _check_annotations(metadata.get("annotations") or {})
     yield from _check_owners(metadata.get("ownerReferences") or [])
-    for name in metadata.get("finalizers") or []:
+    for at, name in enumerate(metadata.get("finalizers") or []):
         for text in names.qualified_name_errors(name):
             yield fielderrors.invalid(f"{_PATH}.finalizers", name, text)
         if needs_known_finalizers and not names.qualified_name_errors(name):
-            yield from check_finalizer(name, f"{_PATH}.finalizers")
+            yield from check_finalizer(name, fielderrors.index(f"{_PATH}.finalizers", at))
     yield from _check_managed(metadata.get("managedFields") or [])
 
 

@@ -39,28 +39,54 @@ def _merge_object(
     if directive == "delete":
         return {}
     if directive != "merge":
-        raise errors.InvalidInputError(f"Unknown patch type found: {gotext.plain(directive)}")
+        shown = gotext.plain(patch)
+        raise errors.InvalidInputError(
+            f"unknown patch type: {gotext.plain(directive)} in map: {shown}"
+        )
     merged = dict(doc)
     retained = patch.get(_RETAIN)
     if retained is not None:
         _check_retained(retained, patch)
         merged = {key: value for key, value in merged.items() if key in retained}
     for key, value in patch.items():
-        if key.startswith("$"):
+        if _is_directive(key):
             continue
         child = _child(node, key)
         if value is None:
             merged.pop(key, None)
+        elif key in merged:
+            merged[key] = _merge_value(merged[key], value, child)
         else:
-            merged[key] = _merge_value(merged.get(key), value, child)
+            merged[key] = _without_directives(value)
     _follow_directives(merged, patch, node, before=doc)
     return merged
+
+
+def _without_directives(value: Any) -> Any:
+    """What a patch says of a member that is not there yet: nulls and directives mean nothing."""
+    if isinstance(value, Mapping):
+        return {
+            key: _without_directives(item)
+            for key, item in value.items()
+            if item is not None and not _is_directive(key)
+        }
+    if isinstance(value, list):
+        return [
+            _without_directives(item)
+            for item in value
+            if not (isinstance(item, Mapping) and item.get(_DIRECTIVE) in ("delete", "replace"))
+        ]
+    return value
+
+
+def _is_directive(key: str) -> bool:
+    return key in (_DIRECTIVE, _RETAIN) or key.startswith((_DELETE_FROM, _ORDER_OF))
 
 
 def _check_retained(retained: Any, patch: Mapping[str, Any]) -> None:
     if not isinstance(retained, list):
         raise errors.InvalidInputError("invalid patch format of retainKeys")
-    extra = [key for key in patch if not key.startswith("$") and key not in retained]
+    extra = [key for key in patch if not _is_directive(key) and key not in retained]
     if any(patch[key] is not None for key in extra):
         raise errors.InvalidInputError("invalid patch format of retainKeys")
 
