@@ -11,6 +11,7 @@ from ocisource import errors
 from ocisource.archive import compression, limits
 
 TEXT_MAX = 1 << 20  # bytes of a file whose text is compared
+ROOT = "."
 _READ = 1 << 20  # bytes
 
 
@@ -59,7 +60,7 @@ def read(file: typing.IO[bytes], *, has_text: bool = False) -> Content:
                         f"the archive has over {bounds.entries} entries"
                     )
                 if member.isfile() or member.isdir():
-                    name = member.name.removeprefix("./") or "."
+                    name = member.name.removeprefix("./") or ROOT
                     entries[name] = _entry(archive, member, has_text=has_text)
         while stream.read(_READ):
             pass
@@ -69,8 +70,10 @@ def read(file: typing.IO[bytes], *, has_text: bool = False) -> Content:
 
 
 def compare(old: Content, new: Content) -> Difference:
-    """How two archives differ, by name."""
-    before, after = old.entries, new.entries
+    """How two archives differ, by name; the root's mode is that of whoever made the folder."""
+    before, after = ({**each.entries} for each in (old, new))
+    for entries in (before, after):
+        entries.pop(ROOT, None)
     return Difference(
         added=tuple(sorted(after.keys() - before.keys())),
         removed=tuple(sorted(before.keys() - after.keys())),

@@ -116,7 +116,7 @@ async def fetched(
     chosen = manifests.Platform.parse(platform)
     async with remote.opened(wanted.repository, access) as there:
         digest = await remote.digest_of(there, wanted)
-        image = await remote.annotations_of(there, digest, platform=chosen)
+        image = await remote.image_of(there, digest, platform=chosen)
         layer = manifests.select_layer(image, media_type or None)
         watched = _Watched(there, layer.size, progress)
         spool = pathlib.Path(tempfile.gettempdir())

@@ -160,7 +160,7 @@ async def list_tags(
     ``semver`` and ``pattern`` both have to let a tag through; signatures are left out. Raises as
     resolve() does, ReferenceInvalidError for a filter that cannot be read.
     """
-    is_wanted = _filter(semver, pattern)
+    is_wanted = tag_filter(semver, pattern)
     async with opened(repository, access) as remote:
         tags = ordered(tag for tag in await remote.tags() if is_wanted(tag))
         free = asyncio.Semaphore(AT_ONCE)
@@ -203,7 +203,7 @@ def ordered(tags: Iterable[str]) -> list[str]:
     return [each for _, each in sorted(versions, reverse=True)] + sorted(others, reverse=True)
 
 
-async def annotations_of(
+async def image_of(
     remote: registry.RemoteRepository,
     digest: digests.Digest,
     *,
@@ -221,7 +221,8 @@ def _newest(tags: Sequence[str], *, expression: str, pattern: str) -> str:
     return semver.latest_match(tags, expression=expression, pattern=pattern or None)
 
 
-def _filter(expression: str, pattern: str) -> Callable[[str], bool]:
+def tag_filter(expression: str, pattern: str) -> Callable[[str], bool]:
+    """Whether a tag is wanted by a range and a regular expression; raises ReferenceInvalidError."""
     try:
         constraint = semver.Constraint.parse(expression) if expression else None
     except errors.ReferenceInvalidError as error:

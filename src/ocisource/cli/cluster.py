@@ -29,6 +29,7 @@ if typing.TYPE_CHECKING:
 DEFAULT_NAMESPACE = "flux-system"
 EMBEDDED_CONTEXT = "ocisource"  # as the kubeconfig of `ocisource up` names it
 _PROBE = 1.0  # seconds for a connection on this machine
+_GRACE = 0.1  # seconds after the deadline for a wait to say what it was waiting for
 
 Document = dict[str, typing.Any]
 
@@ -43,10 +44,14 @@ class Place:
 
 @dataclasses.dataclass(slots=True)
 class Connection:
-    """A client, the namespace that is meant, and the version of our kind that is spoken."""
+    """A client, the namespace that is meant, and the version of our kind that is spoken.
+
+    ``deadline`` is the loop's time until which waits may go on, None for endless work.
+    """
 
     api: "client.Client"
     namespace: str
+    deadline: float | None = None
     version: str = ocirepository.VERSIONS[0]
 
     @property
@@ -151,8 +156,10 @@ async def _run(
     settings = exchange.ClientSettings(
         qps=max(chosen.qps, 0.0), burst=max(chosen.burst, 1), field_manager="ocisource"
     )
-    async with asyncio.timeout(seconds), client.Client(place.config, settings=settings) as api:
-        connection = Connection(api, place.namespace)
+    deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
+    last = None if deadline is None else deadline + _GRACE
+    async with asyncio.timeout_at(last), client.Client(place.config, settings=settings) as api:
+        connection = Connection(api, place.namespace, deadline)
         try:
             return await work(connection)
         except errors.APIStatusError as error:

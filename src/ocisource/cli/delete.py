@@ -1,5 +1,6 @@
 """`ocisource delete source oci NAME`."""
 
+import sys
 from collections.abc import Sequence
 
 import click
@@ -56,4 +57,6 @@ def _is_sure() -> bool:
         )
     except click.Abort:
         return False
+    if not sys.stdin.isatty():
+        click.echo(err=True)  # nobody pressed return
     return str(said).strip().lower() == "y"

@@ -31,7 +31,8 @@ def artifact(
 ) -> None:
     """Compare an artifact with a folder or file; exit code 1 when they differ.
 
-    Compared is the content: an artifact that another tool has compressed is no difference.
+    Compared are names, modes and content of files: an artifact that another tool has compressed
+    is no difference.
 
     \b
     Examples:
@@ -82,7 +83,7 @@ async def _compare(
                 if theirs.tar_digest == archive.built.tar_digest:
                     return None
                 ours = await asyncio.to_thread(comparing.read, archive.file, has_text=has_text)
-    return theirs, ours
+    return (theirs, ours) if comparing.compare(theirs, ours) else None
 
 
 def _as_text(found: _Found, *, has_text: bool) -> str:
@@ -90,8 +91,6 @@ def _as_text(found: _Found, *, has_text: bool) -> str:
 
     theirs, ours = found
     difference = comparing.compare(theirs, ours)
-    if not difference:
-        return "the same files in another order, or with other headers\n"
     if has_text:
         names = sorted({*difference.added, *difference.removed, *difference.changed})
         return "".join(

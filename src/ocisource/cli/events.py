@@ -1,6 +1,6 @@
 """`ocisource events`: what the controllers say about sources, oldest first."""
 
-import asyncio
+import contextlib
 import time
 import typing
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import click
 
 from ocisource import errors
 from ocisource.apiserver import humanduration
-from ocisource.cli import cluster, output, shared
+from ocisource.cli import cluster, output, shared, watching
 from ocisource.wire import timestamps
 
 KINDS = (
@@ -30,7 +30,6 @@ KINDS = (
     "ArtifactGenerator",
 )
 TYPES = ("Normal", "Warning")
-_WATCH_SECONDS = 300.0
 _UNKNOWN = "<unknown>"
 
 Document = dict[str, typing.Any]
@@ -132,23 +131,12 @@ def _resource() -> typing.Any:
 
 
 async def _watch(connection: cluster.Connection, scope: typing.Any, show: _Shown) -> None:
-    version = ""
-    while True:
-        try:
-            async for change in connection.api.watch(
-                _resource(), scope, resource_version=version, duration=_WATCH_SECONDS
-            ):
-                version = change.metadata.resource_version or version
-                is_news = change.type.value in {"ADDED", "MODIFIED"}
-                if is_news and change.obj is not None and show.has(change.obj):
-                    show.one(change.obj)
-        except errors.DeadlineError:
-            pass  # silence: nothing happens
-        except errors.APIStatusError as error:
-            if error.code != 410:  # noqa: PLR2004 - the version is too old: from the start again
-                raise
-            version = ""
-        await asyncio.sleep(1)
+    stream = watching.changes(connection.api, _resource(), scope)
+    async with contextlib.aclosing(stream) as changes:
+        async for change in changes:
+            is_news = change.type.value in {"ADDED", "MODIFIED"}
+            if is_news and change.obj is not None and show.has(change.obj):
+                show.one(change.obj)
 
 
 def _types(text: str) -> frozenset[str]:

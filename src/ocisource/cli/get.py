@@ -1,6 +1,6 @@
 """`ocisource get sources oci|all`: a table of sources, or the same as data."""
 
-import asyncio
+import contextlib
 import typing
 from collections.abc import Callable, Sequence
 
@@ -8,10 +8,8 @@ import click
 
 from ocisource import errors
 from ocisource.api import ocirepository
-from ocisource.cli import cluster, output, rows, shared
+from ocisource.cli import cluster, output, rows, shared, watching
 
-_WATCH_SECONDS = 300.0  # asked of the server for one stream; another one follows
-_WATCH_PAUSE = 1.0  # seconds before a stream that ended is opened again
 _KINDS = (
     ("OCIRepository", "ocirepositories"),
     ("Bucket", "buckets"),
@@ -162,24 +160,11 @@ def _nothing(query: rows.Query, namespace: str) -> errors.OcisourceError:
 
 async def _watch(connection: cluster.Connection, query: rows.Query) -> int:
     """A row for each change until somebody ends it; a table's widths are each row's own."""
-    version, has_header = "", query.has_header
-    while True:
-        try:
-            async for event in connection.api.watch(
-                connection.sources,
-                query.scope(connection.namespace),
-                resource_version=version,
-                duration=_WATCH_SECONDS,
-            ):
-                version = event.metadata.resource_version or version
-                if event.obj is None or not rows.selected([event.obj], query):
-                    continue
-                output.write(rows.table([event.obj], query, has_header=has_header))
+    has_header = query.has_header
+    stream = watching.changes(connection.api, connection.sources, query.scope(connection.namespace))
+    async with contextlib.aclosing(stream) as changes:
+        async for change in changes:
+            if change.obj is not None and rows.selected([change.obj], query):
+                output.write(rows.table([change.obj], query, has_header=has_header))
                 has_header = False
-        except errors.DeadlineError:
-            pass  # silence: nothing changes
-        except errors.APIStatusError as error:
-            if error.code != 410:  # noqa: PLR2004 - the version is too old: from the start again
-                raise
-            version = ""
-        await asyncio.sleep(_WATCH_PAUSE)
+    return 0

@@ -33,8 +33,11 @@ def artifacts(*, words: Sequence[str], chosen: shared.Chosen, **values: typing.A
 
     try:
         repository = reference.Repository.parse_url(url)
+        artifact_remote.tag_filter(values["filter_semver"], values["filter_regex"])
     except errors.URLInvalidError as error:
         raise errors.UsageError(f"listing tags failed: {error.text}") from None
+    except errors.ReferenceInvalidError as error:
+        raise errors.UsageError(error.text) from None
     login = remote.access(values)
     try:
         found = remote.run(

@@ -6,6 +6,7 @@ A line is ``TS LEVEL KIND/NAME.NAMESPACE - MSG ERROR``. With no cluster named, t
 """
 
 import asyncio
+import contextlib
 import datetime
 import os
 import pathlib
@@ -158,8 +159,10 @@ async def _from_pods(
             query.append(("sinceTime", timestamps.format_seconds(since)))
         path = f"/api/v1/namespaces/{namespace}/pods/{name}/log"
         try:
-            async for line in connection.api.text_lines(path, query=tuple(query)):
-                show(line.decode("utf-8", "replace"))
+            stream = connection.api.text_lines(path, query=tuple(query))
+            async with contextlib.aclosing(stream) as lines:
+                async for line in lines:
+                    show(line.decode("utf-8", "replace"))
         except errors.OcisourceError as error:
             output.say(output.FAILURE, f"failed getting logs: {error.text}")
             return False

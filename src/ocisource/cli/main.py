@@ -194,8 +194,8 @@ def run(words: Sequence[str]) -> int:
         code = leaving.exit_code
     except click.ClickException as error:
         return _fail(_usage(error), _USAGE)
-    except errors.UsageError as error:
-        return _fail(error.text, 1)
+    except (errors.UsageError, errors.URLInvalidError) as error:
+        return _fail(error.text, _USAGE)
     except errors.OcisourceError as error:
         return _fail(error.text, 1)
     except (click.Abort, KeyboardInterrupt, asyncio.CancelledError):

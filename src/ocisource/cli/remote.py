@@ -59,7 +59,7 @@ def ignore_options(function: F) -> F:
             "--ignore-paths",
             multiple=True,
             metavar="PATTERNS",
-            help="Leave this out, as in .gitignore; comma list.  [default: git files, images, zips]",
+            help="Leave this out, as in .gitignore; comma list.  [default: VCS, images, zips]",
         ),
     ):
         function = decorate(function)

@@ -80,12 +80,12 @@ async def settled(
 ) -> Source:
     """The object once it is judged and current.
 
-    Raises ContentError with the object's message when it failed, DeadlineError when ``seconds``
-    were not enough, APIStatusError.
+    Raises ContentError with the object's message when it failed, DeadlineError at the connection's
+    deadline, which is ``seconds`` after the command's start; APIStatusError.
     """
     message = ""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout_at(connection.deadline):
             for pause in _pauses():
                 obj = await connection.api.get(
                     connection.sources, name, namespace=connection.namespace
