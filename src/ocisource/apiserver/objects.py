@@ -275,7 +275,8 @@ class Objects:
         if options.is_dry_run:
             return Written(obj, warnings=shown)
         if lifecycle.is_finished(obj):
-            last = copy.deepcopy(obj)
+            # Watchers are told the object as it was stored last, with what it waited for.
+            last = copy.deepcopy(old)
             await self._store.remove(record.key, kind.write(last), before=record)
         else:
             await self._store.put(record.key, written := kind.write(obj), before=record)
