@@ -45,7 +45,7 @@ RUNTIME_NAMESPACE = "RUNTIME_NAMESPACE"
 # given up in time: runs that end by themselves, events on their way, downloads.
 DRAIN_GRACE = 3.0
 FLUSH_GRACE = 2.0
-DOWNLOAD_GRACE = 3.0
+DOWNLOAD_GRACE = 2.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +228,9 @@ class _Parts:
         writes = writer.Writer(
             client=self.api, resource=self.resource, on_written=known.remember, fields=self.fields
         )
+        keeper = custody.Custody(
+            store=self.store, workers=self.workers, recorder=told, options=chosen, log=log
+        )
         fetcher = fetch.Fetcher(
             objects=known,
             writer=writes,
@@ -246,13 +249,12 @@ class _Parts:
             texts=texts,
             clock=time.time,
             log=log,
+            on_commit=keeper.changed,
         )
         return reconcilers.Reconciler(
             objects=known,
             writer=writes,
-            custody=custody.Custody(
-                store=self.store, workers=self.workers, recorder=told, options=chosen, log=log
-            ),
+            custody=keeper,
             fetcher=fetcher,
             recorder=told,
             options=chosen,
@@ -294,7 +296,11 @@ def _runtime_namespace() -> str:
 
 def _open_store(path: pathlib.Path) -> store.LocalStore:
     local = store.LocalStore(path)
-    removed = local.sweep()
+    try:
+        removed = local.sweep()
+    except BaseException:
+        local.close()
+        raise
     if removed:
         logs.get("storage").info("removed leftovers of an earlier run", count=removed)
     return local

@@ -12,11 +12,13 @@ from ocisource.api import meta, ocirepository
 from ocisource.controller import request as requests
 from ocisource.kube import resources
 from ocisource.net import proxy as proxies
-from ocisource.net import tls
+from ocisource.net import redact, tls
 from ocisource.oci import credentials, reference, registry
 from ocisource.reconciler import notify, reasons, steps, triggers
 
 _NOT_FOUND = 404
+_PLAIN: typing.Final = registry.Access()
+_INSECURE: typing.Final = registry.Access(is_insecure=True)
 
 
 class Reader(typing.Protocol):
@@ -56,11 +58,14 @@ class AccessReader:
         self, obj: ocirepository.OCIRepository, repository: reference.Repository
     ) -> registry.Access:
         """The access for this object; raises StepFailedError (AuthenticationFailed)."""
+        request = requests.Request(obj.metadata.namespace, obj.metadata.name)
+        if _names_nothing(obj.spec):
+            self.uses.record(request, frozenset())
+            return _INSECURE if obj.spec.insecure else _PLAIN
         reading = _Reading(self.client, obj)
         try:
             return await self._read(reading, obj, repository)
         finally:
-            request = requests.Request(obj.metadata.namespace, obj.metadata.name)
             self.uses.record(request, frozenset(reading.seen))
 
     async def _read(
@@ -80,7 +85,9 @@ class AccessReader:
                 else None
             )
         with steps.step(
-            reasons.FETCH_FAILED, failed, f"failed to generate transport for '{obj.spec.url}'"
+            reasons.FETCH_FAILED,
+            failed,
+            f"failed to generate transport for '{redact.url(obj.spec.url)}'",
         ):
             identity = await self._identity(reading, obj)
         return registry.Access(
@@ -188,6 +195,17 @@ class _Reading:
         except errors.APIStatusError as error:
             text = not_found if error.code == _NOT_FOUND else error.text
             raise errors.CredentialError(text) from error
+
+
+def _names_nothing(spec: ocirepository.Spec) -> bool:
+    """Whether the registry is reached anonymously and directly: most objects, on every run."""
+    return (
+        spec.secret_ref is None
+        and not spec.service_account_name
+        and spec.cert_secret_ref is None
+        and spec.proxy_secret_ref is None
+        and spec.provider in {"", ocirepository.GENERIC_PROVIDER}
+    )
 
 
 def _label(metadata: meta.ObjectMeta) -> str:

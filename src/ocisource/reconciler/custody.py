@@ -18,6 +18,13 @@ from ocisource.source import publish, workers
 from ocisource.storage import store as stores
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Found:
+    health: stores.Health
+    removed: int
+    is_for_another_platform: bool
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Custody:
     """Looks after the files of objects.
@@ -55,6 +62,10 @@ class Custody:
             run.bind(self.log).error(message)
         run.forget_artifact()
 
+    def changed(self, folder: str) -> None:
+        """A file was committed to the folder: what it superseded will have to be collected."""
+        self.settled.pop(folder, None)
+
     async def _problem(self, run: draft.Draft, artifact: artifacts.Artifact) -> str | None:
         """None when the file is as status says, "" when there is none, else what is wrong."""
         path = artifact.path
@@ -68,23 +79,33 @@ class Custody:
         if digest is None:
             stored = await self.workers.block(lambda: self.store.stored(path))
             return "" if stored is None else "artifact has no digest"
+        if self.settled.get(run.folder) == path and self.store.is_vouched(path, digest):
+            return None
         try:
-            health, removed = await self.workers.block(
-                lambda: self._inspect(run.folder, path, digest)
-            )
+            found = await self.workers.block(lambda: self._inspect(run.folder, path, digest))
         except errors.StorageError as error:
             return error.text
-        if removed:
-            self._tell_collected(run, f"garbage collected {removed} artifacts")
-        if health is stores.Health.OK:
+        if found.removed:
+            self._tell_collected(run, f"garbage collected {found.removed} artifacts")
+        if found.health is stores.Health.OK:
+            run.is_rebuild_due = found.is_for_another_platform
             return None
-        return "" if health is stores.Health.MISSING else f"computed digest doesn't match '{text}'"
+        if found.health is stores.Health.MISSING:
+            return ""
+        return f"computed digest doesn't match '{text}'"
 
-    def _inspect(self, folder: str, path: str, digest: digests.Digest) -> tuple[stores.Health, int]:
+    def _inspect(self, folder: str, path: str, digest: digests.Digest) -> _Found:
         """Health of the file, and how many superseded ones were collected. Blocks."""
         health = self.store.check(path, digest)
         removed = 0
+        is_for_another = False
         if health is stores.Health.OK and self.settled.get(folder) != path:
+            record = self.store.stored(path)
+            # The note is empty where the platform had no say: only indexes have children to choose.
+            is_for_another = record is not None and record.note not in {
+                "",
+                str(self.options.platform),
+            }
             try:
                 removed = len(
                     self.store.collect(
@@ -98,9 +119,9 @@ class Custody:
                 # Superseded files do no harm; the next run tries again.
                 self.log.error("garbage collection of artifacts failed", error=error.text)
             else:
-                if len(self.store.files(folder)) == 1:
+                if len(self.store.files(folder)) == 1 and not is_for_another:
                     self.settled[folder] = path
-        return health, removed
+        return _Found(health, removed, is_for_another)
 
     def _tell_collected(self, run: draft.Draft, message: str) -> None:
         event = notify.trace(reasons.GARBAGE_COLLECTION_SUCCEEDED, message)

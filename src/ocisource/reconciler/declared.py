@@ -8,6 +8,7 @@ import hashlib
 
 from ocisource import errors
 from ocisource.api import ocirepository
+from ocisource.net import redact
 from ocisource.oci import manifest, reference
 from ocisource.reconciler import reasons, steps
 from ocisource.source import wanted
@@ -18,9 +19,13 @@ MIN_INTERVAL = 1.0  # seconds; a shorter interval would hammer the registry
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """What is wanted, how often (seconds), and how long a fetch may take (seconds)."""
+    """What is wanted, how often (seconds), and how long a fetch may take (seconds).
+
+    ``shown_url`` is ``spec.url`` as it may be shown.
+    """
 
     wanted: wanted.Wanted
+    shown_url: str
     interval: float
     timeout: float
     timeout_text: str
@@ -35,10 +40,11 @@ def read(spec: ocirepository.Spec, *, platform: manifest.Platform) -> Declared:
     timeout = _duration("spec.timeout", spec.timeout)
     if timeout <= 0:
         raise _invalid(f"spec.timeout '{spec.timeout}' is not above 0: write for example 60s")
+    shown_url = redact.url(spec.url)
     with steps.step(
         reasons.FETCH_FAILED,
         reasons.URL_INVALID,
-        f"URL validation failed for '{spec.url}'",
+        f"URL validation failed for '{shown_url}'",
         is_stalling=True,
     ):
         repository = reference.Repository.parse_url(spec.url)
@@ -56,6 +62,7 @@ def read(spec: ocirepository.Spec, *, platform: manifest.Platform) -> Declared:
             is_copied=selector.effective_operation == ocirepository.COPY,
             ignore=spec.ignore,
         ),
+        shown_url=shown_url,
         interval=interval,
         timeout=timeout,
         timeout_text=spec.timeout,

@@ -19,14 +19,16 @@ def folder_of(namespace: str, name: str) -> str:
 class Draft:
     """One run's view: ``obj`` as it was at the start, ``status`` as it will be at the end.
 
-    ``now`` is the time of the run as RFC 3339 text.
+    ``now`` is the time of the run as RFC 3339 text. ``is_rebuild_due`` says that the stored
+    artifact was made for another platform than the one that is configured now.
     """
 
-    __slots__ = ("now", "obj", "status")
+    __slots__ = ("is_rebuild_due", "now", "obj", "status")
 
     def __init__(self, obj: ocirepository.OCIRepository, *, now: str) -> None:
         self.obj = obj
         self.now = now
+        self.is_rebuild_due = False
         self.status = summarize.drop(obj.status, reasons.STORAGE_OPERATION_FAILED)
         if self.generation != obj.status.observed_generation:
             self.reconciling(

@@ -8,6 +8,7 @@ import dataclasses
 import typing
 from collections.abc import Callable
 
+from ocisource import digest as digests
 from ocisource import errors, logs
 from ocisource.api import artifact as artifacts
 from ocisource.api import conditions, ocirepository
@@ -38,11 +39,21 @@ class Objects(typing.Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Pulled:
+    """A layer at hand; ``is_from_index`` when a platform was chosen for it."""
+
+    layer: typing.BinaryIO
+    annotations: dict[str, str]
+    is_from_index: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Fetcher:
     """Runs the road for one object at a time; safe for concurrent use.
 
     ``accepted`` remembers, by uid, which generation and credential the registry last accepted: a
-    digest reference is asked for again only when they change.
+    digest reference is asked for again only when they change. ``on_commit`` hears of each folder
+    that a file was committed to.
     """
 
     objects: Objects
@@ -55,6 +66,7 @@ class Fetcher:
     texts: notify.Texts
     clock: Callable[[], float]
     log: logs.Log
+    on_commit: Callable[[str], object]
     accepted: dict[str, tuple[int, registry.Access]] = dataclasses.field(default_factory=dict)
 
     async def bring_up_to_date(
@@ -73,11 +85,24 @@ class Fetcher:
             self._settle(run, revision)
             return
         await self._announce(run, resolved, revision)
-        blob, metadata = await self._pull(run, want, remote, resolved, limit)
-        with blob:
-            staged = await self._stage(run, want, blob)
-        stored = await self._commit(request, run, staged, resolved)
-        self._keep(run, stored, revision=revision, metadata=metadata)
+        with steps.step(
+            reasons.STORAGE_OPERATION_FAILED,
+            reasons.DIRECTORY_CREATION_FAILED,
+            "failed to create artifact directory",
+        ):
+            await self.publisher.prepare(run.folder)
+        pulled = await self._pull(want, remote, resolved, limit)
+        with pulled.layer:
+            staged = await self._stage(run, want, pulled.layer)
+        stored = await self._commit(
+            request,
+            run,
+            staged,
+            path=f"{run.folder}/{resolved.digest.hex}{draft.SUFFIX}",
+            # A plain image is the same on every platform.
+            note=str(want.wanted.platform) if pulled.is_from_index else "",
+        )
+        self._keep(run, stored, revision=revision, metadata=pulled.annotations)
 
     def forget(self, uid: str) -> None:
         """The object is gone."""
@@ -91,7 +116,7 @@ class Fetcher:
         granted: registry.Access,
         limit: deadline.Deadline,
     ) -> resolve.Resolved:
-        url = run.obj.spec.url
+        url = want.shown_url
         async with limit.step(
             reasons.READ_OPERATION_FAILED, f"failed to determine the artifact tag for '{url}'"
         ):
@@ -109,7 +134,8 @@ class Fetcher:
                     condition=reasons.FETCH_FAILED,
                     reason=reasons.PULL_FAILED,
                 ) from error
-        self.accepted[run.obj.metadata.uid] = (run.generation, granted)
+        if tag is None:
+            self.accepted[run.obj.metadata.uid] = (run.generation, granted)
         return resolved
 
     def _is_probe_due(self, run: draft.Draft, granted: registry.Access) -> bool:
@@ -131,6 +157,7 @@ class Fetcher:
         return (
             artifact is not None
             and artifact.revision == revision
+            and not run.is_rebuild_due
             and not self.writer.fields.is_content_config_changed(run.obj)
         )
 
@@ -155,16 +182,15 @@ class Fetcher:
 
     async def _pull(
         self,
-        run: draft.Draft,
         want: declared.Declared,
         remote: registry.RemoteRepository,
         resolved: resolve.Resolved,
         limit: deadline.Deadline,
-    ) -> tuple[typing.BinaryIO, dict[str, str]]:
-        """The verified layer and the manifest's annotations."""
+    ) -> "_Pulled":
+        """The verified layer and what the manifest says of it."""
         layer_failed = reasons.LAYER_OPERATION_FAILED
         async with limit.step(
-            reasons.PULL_FAILED, f"failed to pull artifact from '{run.obj.spec.url}'"
+            reasons.PULL_FAILED, f"failed to pull artifact from '{want.shown_url}'"
         ):
             media_type, body = await pull.image_manifest(
                 remote, resolved, platform=want.wanted.platform
@@ -175,7 +201,11 @@ class Fetcher:
             layer = manifest.select_layer(image, want.wanted.media_type or None)
         async with limit.step(layer_failed, "failed to extract the first layer from artifact"):
             blob = await pull.blob(remote, layer, spool_dir=self.publisher.spool_dir)
-        return blob, dict(image.annotations)
+        return _Pulled(
+            layer=blob,
+            annotations=dict(image.annotations),
+            is_from_index=digests.Digest.of(body) != resolved.digest,
+        )
 
     async def _stage(
         self, run: draft.Draft, want: declared.Declared, blob: typing.BinaryIO
@@ -207,16 +237,20 @@ class Fetcher:
         request: requests.Request,
         run: draft.Draft,
         staged: publish.Staged,
-        resolved: resolve.Resolved,
+        *,
+        path: str,
+        note: str,
     ) -> stores.StoredFile:
         newest = self.objects.get(request)
         if newest is None or not _is_same(newest, run.obj):
             await self.publisher.discard(staged)
             raise errors.AbandonedError("the object changed while its artifact was being built")
         with _storing("unable to archive artifact to storage"):
-            return await self.publisher.commit(
-                staged, path=f"{run.folder}/{resolved.digest.hex}{draft.SUFFIX}"
-            )
+            try:
+                return await self.publisher.commit(staged, path=path, note=note)
+            finally:
+                # Also when this is called off: the thread goes on and may well succeed.
+                self.on_commit(run.folder)
 
     def _keep(
         self,

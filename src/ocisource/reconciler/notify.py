@@ -87,8 +87,11 @@ def success_event(
     new: ocirepository.Status,
     url: str,
     texts: Texts,
+    is_content_config_changed: bool = False,
 ) -> Event | None:
     """NewArtifact, Succeeded (a recovery), or nothing.
+
+    ``is_content_config_changed`` tells of what status has no field for: another platform.
 
     NewArtifact tells of a new revision or content configuration, never of packed bytes alone.
     A recovery is FetchFailed or StorageOperationFailed before the run and neither after it.
@@ -96,7 +99,7 @@ def success_event(
     artifact = new.artifact
     if artifact is None:
         return None
-    if is_new_content(old, new):
+    if is_new_content(old, new) or is_content_config_changed:
         reason = reasons.NEW_ARTIFACT
     elif _has_failed(old) and not _has_failed(new):
         reason = reasons.SUCCEEDED

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from ocisource import errors, logs
 from ocisource.api import ocirepository
 from ocisource.controller import request as requests
+from ocisource.net import redact
 from ocisource.reconciler import (
     custody,
     declared,
@@ -143,7 +144,8 @@ class Reconciler:
         event = notify.success_event(
             old=self.writer.fields.comparable(old, conclusion.status),
             new=conclusion.status,
-            url=run.obj.spec.url,
+            url=redact.url(run.obj.spec.url),
+            is_content_config_changed=run.is_rebuild_due,
             texts=self.texts,
         )
         if event is not None:

@@ -37,6 +37,7 @@ AUTHENTICATION_FAILED: typing.Final = "AuthenticationFailed"
 READ_OPERATION_FAILED: typing.Final = "ReadOperationFailed"
 PULL_FAILED: typing.Final = "OCIArtifactPullFailed"
 LAYER_OPERATION_FAILED: typing.Final = "OCIArtifactLayerOperationFailed"
+DIRECTORY_CREATION_FAILED: typing.Final = "DirectoryCreationFailed"
 ARCHIVE_OPERATION_FAILED: typing.Final = "ArchiveOperationFailed"
 SOURCE_IGNORE_ERROR: typing.Final = "SourceIgnoreError"
 

@@ -83,16 +83,23 @@ class Publisher:
             skipped=dict(packed.skipped),
         )
 
-    async def commit(self, staged: Staged, *, path: str) -> stores.StoredFile:
+    async def prepare(self, folder: str) -> None:
+        """Make the folder that files will be committed to; raises StorageError."""
+        await self.workers.block(lambda: self.store.make_folder(folder))
+
+    async def commit(self, staged: Staged, *, path: str, note: str = "") -> stores.StoredFile:
         """Give the staged file its name, durably, and point ``latest.tar.gz`` at it.
 
-        Raises StorageError; the file that had the name before stays then.
+        ``note`` is kept in the store's record. Raises StorageError; the file that had the name
+        before stays then.
         """
         folder = path.rpartition("/")[0]
 
         def call() -> stores.StoredFile:
             with staged.stage:
-                stored = self.store.publish(staged.blob, path=path, tar_digest=staged.tar_digest)
+                stored = self.store.publish(
+                    staged.blob, path=path, tar_digest=staged.tar_digest, note=note
+                )
             self.store.point_latest(folder, path)
             return stored
 

@@ -20,7 +20,7 @@ from ocisource import digest as digests
 _log = logging.getLogger(__name__)
 
 _BUSY = 5.0  # s to wait for another process that holds the index
-_VERSION = 1  # of the schema; an index of another version is begun anew
+_VERSION = 2  # of the schema; an index of another version is begun anew
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
   path TEXT PRIMARY KEY,
@@ -28,7 +28,8 @@ CREATE TABLE IF NOT EXISTS files (
   digest TEXT NOT NULL,
   size INTEGER NOT NULL,
   tar_digest TEXT,
-  stored_at REAL NOT NULL
+  stored_at REAL NOT NULL,
+  note TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS files_by_folder ON files (folder);
 CREATE TABLE IF NOT EXISTS replacements (
@@ -38,14 +39,15 @@ CREATE TABLE IF NOT EXISTS replacements (
   PRIMARY KEY (path, old, new)
 ) WITHOUT ROWID;
 """
-_COLUMNS = "path, digest, size, tar_digest, stored_at"
+_COLUMNS = "path, digest, size, tar_digest, stored_at, note"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StoredFile:
     """A file of the store: ``path`` relative to its root, ``digest`` and ``size`` of its bytes.
 
-    ``tar_digest`` is that of the tar inside, where known; ``stored_at`` seconds since the epoch.
+    ``tar_digest`` is that of the tar inside, where known; ``stored_at`` seconds since the epoch;
+    ``note`` whatever the caller wants to be told again.
     """
 
     path: str
@@ -53,6 +55,7 @@ class StoredFile:
     size: int
     tar_digest: digests.Digest | None
     stored_at: float
+    note: str = ""
 
 
 class Index:
@@ -115,9 +118,9 @@ class Index:
         folder, _, _ = file.path.rpartition("/")
         tar = None if file.tar_digest is None else file.tar_digest.hex
         self._rows(
-            "INSERT OR REPLACE INTO files (path, folder, digest, size, tar_digest, stored_at)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            *(file.path, folder, file.digest.hex, file.size, tar, file.stored_at),
+            "INSERT OR REPLACE INTO files (path, folder, digest, size, tar_digest, stored_at, note)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            *(file.path, folder, file.digest.hex, file.size, tar, file.stored_at, file.note),
         )
 
     def delete(self, paths: Iterable[str]) -> None:
@@ -173,7 +176,7 @@ def _check(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(f"version {version} is unknown")
 
 
-def _stored(row: tuple[str, str, int, str | None, float]) -> StoredFile:
-    path, content, size, tar, stored_at = row
+def _stored(row: tuple[str, str, int, str | None, float, str]) -> StoredFile:
+    path, content, size, tar, stored_at, note = row
     tar_digest = None if tar is None else digests.Digest(tar)
-    return StoredFile(path, digests.Digest(content), size, tar_digest, stored_at)
+    return StoredFile(path, digests.Digest(content), size, tar_digest, stored_at, note)

@@ -67,7 +67,11 @@ class Ledger:
 
     def recall(self, descriptor: int) -> digests.Digest | None:
         """The digest if the signature vouches for it, without reading the file."""
-        signature = Signature.of(os.fstat(descriptor))
+        return self.vouched(os.fstat(descriptor))
+
+    def vouched(self, result: os.stat_result) -> digests.Digest | None:
+        """The digest of the file with this stat result, if its signature vouches for it."""
+        signature = Signature.of(result)
         known = self._known.get((signature.device, signature.inode))
         if known is None or not known.is_settled or known.signature != signature:
             return None

@@ -16,6 +16,7 @@ def publish(
     *,
     path: str,
     tar_digest: digests.Digest | None,
+    note: str = "",
 ) -> index.StoredFile:
     """Give staged bytes a name; see LocalStore.publish. Raises OSError and sqlite3.Error."""
     folder, name = paths.divide(path)
@@ -25,7 +26,9 @@ def publish(
             descriptor = opened.enter_context(paths.folder(place.root, folder, is_made=True))
             if proven is None or not place.blobs.is_still(staged.digest, proven):
                 place.blobs.put(staged)
-            file = index.StoredFile(path, staged.digest, staged.size, tar_digest, place.clock())
+            file = index.StoredFile(
+                path, staged.digest, staged.size, tar_digest, place.clock(), note
+            )
             try:
                 _name(place, file, staged=staged, name=name, folder=descriptor)
             finally:
