@@ -12,6 +12,7 @@ The rules are those of structured-merge-diff's ``merge.Updater`` and apimachiner
 """
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -27,6 +28,7 @@ UPDATE = "Update"
 MAX_UPDATERS = 10  # entries of operation Update kept apart
 ANCIENT = "ancient-changes"
 BEFORE_FIRST_APPLY = "before-first-apply"
+_KEPT_TYPES = 256  # compiled types of resources
 _FIELDS_TYPE = "FieldsV1"
 # What no manager owns: the object's identity, and what the server counts.
 _IGNORED: fieldsets.FieldSet = {
@@ -221,6 +223,7 @@ def _check(config: Object, kind: schema.Node) -> None:
         raise errors.APIStatusError(text, code=500) from error
 
 
+@functools.lru_cache(maxsize=_KEPT_TYPES)
 def _typed(structural: schema.Structural | None) -> schema.Node:
     """The type of the whole object: its own schema, with the metadata every object has."""
     root = schema.Node()

@@ -29,19 +29,25 @@ NODE = schema.compiled(
 )
 
 
+def _holder() -> schema.Node:
+    """An object that has metadata alone."""
+    node = schema.Node()
+    name = f"{builtintypes.META}.ObjectMeta"
+    properties = {_PATH: {"$ref": f"#/definitions/{name}"}}
+    source = {"type": "object", "x-go-type": "v1.Object", "properties": properties}
+    node.compile(source, builtintypes.DEFINITIONS, {name: NODE})
+    return node
+
+
+_HOLDER = _holder()
+
+
 def coerce(metadata: Any) -> tuple[dict[str, Any], list[str]]:
     """Metadata as Go would write it again, and the paths of fields it does not have.
 
     Raises InvalidInputError with the decoder's text for a value of the wrong type.
     """
-    holder = schema.Node()
-    properties = {_PATH: {"$ref": f"#/definitions/{builtintypes.META}.ObjectMeta"}}
-    holder.compile(
-        {"type": "object", "x-go-type": "v1.Object", "properties": properties},
-        builtintypes.DEFINITIONS,
-        {f"{builtintypes.META}.ObjectMeta": NODE},
-    )
-    decoded, unknown = decoding.decode({_PATH: metadata or {}}, holder)
+    decoded, unknown = decoding.decode({_PATH: metadata or {}}, _HOLDER)
     return decoded.get(_PATH) or {"creationTimestamp": None}, unknown
 
 

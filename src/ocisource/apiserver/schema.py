@@ -104,11 +104,14 @@ def compiled(
 class Structural:
     """The compiled schema of one version of a resource; objects are changed in place."""
 
-    __slots__ = ("root", "source")
+    __slots__ = ("_has_embedded", "_has_lists", "root", "source")
 
     def __init__(self, openapi_v3_schema: Source, *, definitions: Source | None = None) -> None:
         self.source = openapi_v3_schema
         self.root = compiled(openapi_v3_schema, definitions)
+        # Most schemas have neither, and then validation need not look for them.
+        self._has_lists = _says(openapi_v3_schema, "x-kubernetes-list-type")
+        self._has_embedded = _says(openapi_v3_schema, "x-kubernetes-embedded-resource")
 
     def prune(self, obj: dict[str, Any]) -> list[str]:
         """Drop fields nobody specified; returns their paths, such as ``spec.list[0].x``.
@@ -129,9 +132,17 @@ class Structural:
     def validate(self, obj: Mapping[str, Any]) -> list[FieldError]:
         """What is wrong with the object's values, lists and embedded objects."""
         found = validation.check(self.source, obj, "")
-        found.extend(_check_lists(obj, self.root, ""))
-        found.extend(_check_embedded(obj, self.root, ""))
+        if self._has_lists:
+            found.extend(_check_lists(obj, self.root, ""))
+        if self._has_embedded:
+            found.extend(_check_embedded(obj, self.root, ""))
         return found
+
+
+def _says(source: Any, keyword: str) -> bool:
+    if isinstance(source, Mapping):
+        return keyword in source or any(_says(value, keyword) for value in source.values())
+    return isinstance(source, list) and any(_says(value, keyword) for value in source)
 
 
 def _prune(value: Any, node: Node | None, path: str, *, is_resource: bool = False) -> Iterator[str]:

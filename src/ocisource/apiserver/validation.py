@@ -21,7 +21,7 @@ Schema = Mapping[str, Any]
 _MAX_PATTERN_CACHE = 1024  # compiled patterns kept
 _MIN_INT64 = -(2**63)
 _MAX_INT64 = 2**63 - 1
-_COMBINATIONS = ("allOf", "anyOf", "oneOf", "not")
+_COMBINATIONS = frozenset({"allOf", "anyOf", "oneOf", "not"})
 
 
 def check(schema: Schema, value: Any, path: str) -> list[FieldError]:
@@ -30,7 +30,7 @@ def check(schema: Schema, value: Any, path: str) -> list[FieldError]:
     if value is None:
         found.extend(_check_enum(schema, value, path))
         return found
-    if any(name in schema for name in _COMBINATIONS):
+    if not _COMBINATIONS.isdisjoint(schema):
         found.extend(_check_combinations(schema, value, path))
     if isinstance(value, str):
         found.extend(_check_string(schema, value, path))
@@ -38,7 +38,8 @@ def check(schema: Schema, value: Any, path: str) -> list[FieldError]:
         found.extend(_check_number(schema, value, path))
     elif isinstance(value, list):
         found.extend(_check_list(schema, value, path))
-    found.extend(_check_enum(schema, value, path))
+    if "enum" in schema:
+        found.extend(_check_enum(schema, value, path))
     if isinstance(value, Mapping):
         found.extend(_check_object(schema, value, path))
     return found
