@@ -31,6 +31,7 @@ bench: $(VENV)/dev ## print the benchmarks' ratios
 
 docs: $(VENV)/dev ## write the generated pages of docs/ again
 	@$(BIN)/python -m ocisource.cli.manual docs
+	@$(BIN)/python -m ocisource.cli.flagtable > docs/flags.md
 
 clean: ## remove what was built
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -90,6 +90,18 @@ def test_monitoring_comes_only_when_asked_for() -> None:
     assert json.loads(dashboard["data"]["dashboard.json"])["title"] == "ocisource"
 
 
+def test_a_shard_and_the_form_of_revisions_are_arguments() -> None:
+    """Given only when they differ from the default; a selector that is none is refused."""
+    plain = _container()["args"]
+    more = _container(watch_label_selector="!team", revision_format="tag@digest")["args"]
+    assert [each for each in more if each not in plain] == [
+        "--watch-label-selector=!team",
+        "--revision-format=tag@digest",
+    ]
+    with pytest.raises(errors.UsageError, match="--watch-label-selector"):
+        render.Options(watch_label_selector="a in")
+
+
 def test_network_policy_may_be_left_out() -> None:
     """For clusters with rules of their own."""
     kinds = {each["kind"] for each in render.render(render.Options(has_network_policy=False))}

@@ -6,6 +6,7 @@ import typing
 import click
 
 import ocisource
+from ocisource import settings
 from ocisource.cli import cluster, flags, output, shared
 
 if typing.TYPE_CHECKING:
@@ -39,6 +40,19 @@ _SWITCH: dict[str, typing.Any] = {
     default=True,
     help="Watch every namespace; otherwise only the installation's own.",
     **_SWITCH,
+)
+@click.option(
+    "--watch-label-selector",
+    default="",
+    metavar="SELECTOR",
+    help="Watch only objects with these labels (a shard).",
+)
+@click.option(
+    "--revision-format",
+    type=click.Choice((settings.REVISION_HEX, settings.REVISION_TAG_AT_DIGEST)),
+    default=settings.REVISION_HEX,
+    show_default=True,
+    help="How revisions are written: bare hex, or Flux's tag@sha256:hex.",
 )
 @click.option(
     "--network-policy", default=True, help="Let only the namespace read artifacts.", **_SWITCH
@@ -122,6 +136,8 @@ def _options(chosen: shared.Chosen, values: typing.Mapping[str, typing.Any]) -> 
         image=values["image"],
         image_pull_secret=values["image_pull_secret"],
         is_watching_all_namespaces=values["watch_all_namespaces"],
+        watch_label_selector=values["watch_label_selector"],
+        revision_format=values["revision_format"],
         has_network_policy=values["network_policy"],
         has_monitoring=values["with_monitoring"],
         has_workload_identity=values["with_workload_identity"],

@@ -19,9 +19,9 @@ from collections.abc import Iterator, Sequence
 import yaml
 
 import ocisource
-from ocisource import errors
+from ocisource import errors, settings
 from ocisource.manifests import load
-from ocisource.wire import names
+from ocisource.wire import names, selectors
 
 NAMESPACE: typing.Final = "flux-system"
 IMAGE_NAME: typing.Final = "ocisource"
@@ -88,6 +88,12 @@ class Options:
     events_addr: str = ""
     """URL of a notification-controller that events are forwarded to."""
 
+    watch_label_selector: str = ""
+    """Only objects with these labels are watched: a shard."""
+
+    revision_format: str = settings.REVISION_HEX
+    """How revisions are written, ``hex`` or ``tag@digest``."""
+
     toleration_keys: Sequence[str] = ()
     """Keys of node taints that do not keep the controller away."""
 
@@ -103,6 +109,10 @@ class Options:
         _check("--log-level", self.log_level, is_good=self.log_level in LOG_LEVELS)
         is_domain = names.is_dns_subdomain(self.cluster_domain)
         _check("--cluster-domain", self.cluster_domain, is_good=is_domain)
+        try:
+            selectors.LabelSelector.parse(self.watch_label_selector)
+        except errors.InvalidInputError as error:
+            raise errors.UsageError(f"--watch-label-selector: {error.text}") from error
         for key in self.toleration_keys:
             _check("--toleration-keys", key, is_good=not names.qualified_name_errors(key))
 
@@ -211,6 +221,10 @@ def _adapt_deployment(document: load.Document, options: Options) -> None:
     container["args"] = [_argument(each, options) for each in container["args"]]
     if options.events_addr:
         container["args"].append(f"--events-addr={options.events_addr}")
+    if options.watch_label_selector:
+        container["args"].append(f"--watch-label-selector={options.watch_label_selector}")
+    if options.revision_format != settings.REVISION_HEX:
+        container["args"].append(f"--revision-format={options.revision_format}")
     if options.has_workload_identity:
         container["args"].append("--feature-gates=ObjectLevelWorkloadIdentity=true")
     if options.image_pull_secret:
