@@ -56,11 +56,15 @@ class Store:
     async def open(cls, path: pathlib.Path) -> "Store":
         """Open or create the data file and load it; raises StorageError."""
         loop = asyncio.get_running_loop()
-        writing = await loop.run_in_executor(None, database.Database.open, path)
-        reading = await loop.run_in_executor(None, database.Database.open, path)
-        store = cls(await loop.run_in_executor(None, reading.marks), reading)
-        for row in await store._read(lambda: list(reading.present())):
-            store._place(records.Record.from_row(row))
+        with contextlib.ExitStack() as opened:
+            writing = await loop.run_in_executor(None, database.Database.open, path)
+            opened.callback(writing.close)
+            reading = await loop.run_in_executor(None, database.Database.open, path)
+            opened.callback(reading.close)
+            store = cls(await loop.run_in_executor(None, reading.marks), reading)
+            for row in await store._read(lambda: list(reading.present())):
+                store._place(records.Record.from_row(row))
+            opened.pop_all()
         store._writer = writer.Writer(writing, loop=loop, committed=store._committed)
         return store
 
