@@ -284,6 +284,17 @@ def test_a_long_link_name_is_the_link_s_alone() -> None:
     assert read.skipped == {"symlink": 1}
 
 
+def test_a_long_link_name_without_its_link_is_refused() -> None:
+    """As is any header that announces an entry which does not come."""
+    for head in (
+        layers.entry(b"././@LongLink", b"t" * 300 + b"\0", typeflag=b"K"),
+        layers.gnu_long_name(b"n"),
+        layers.pax((b"mtime", b"1")),
+    ):
+        for end in (b"", layers.END):
+            refused(head + end, errors.CorruptArchiveError, "unexpected EOF")
+
+
 def test_checksums_may_be_sums_of_signed_bytes() -> None:
     """Old tars summed chars, which are signed on most machines."""
     assert names(layers.tar(layers.entry("größe".encode(), is_signed=True))) == ["größe"]
@@ -296,6 +307,16 @@ def test_checksums_come_in_several_forms(form: bytes) -> None:
     plain[148:156] = b" " * 8
     field = (form % sum(plain)).ljust(8, b"\0")
     assert names(layers.tar(layers.header(b"f", checksum=field))) == ["f"]
+
+
+@pytest.mark.parametrize("field", [b"0_%d\0 ", b"+%d\0 ", b"0x%d\0 ", b"%d_\0 "])
+def test_checksums_are_digits(field: bytes) -> None:
+    """Python reads more as numbers than tar does."""
+    plain = bytearray(layers.header(b"f"))
+    plain[148:156] = b" " * 8
+    bad = field % int(f"{sum(plain):o}")
+    data = layers.tar(layers.header(b"f", checksum=bad.ljust(8, b"\0")[:8]))
+    refused(data, errors.CorruptArchiveError, "malformed number")
 
 
 def test_every_changed_byte_of_a_header_is_noticed() -> None:
@@ -434,7 +455,17 @@ def test_a_file_named_like_a_directory_is_refused() -> None:
             "global PAX header sets the size",
         ),
         ([bytes(512), layers.entry(b"f")], "lone zero block"),
+        ([bytes(512), b"\1" * 512], "lone zero block"),
+        (
+            [
+                layers.header(b"././@LongLink", size=3, typeflag=b"L") + layers.padded(b"abcdef"),
+                layers.entry(b"f"),
+            ],
+            "long name without an end",
+        ),
         ([layers.entry(b"f", prefix=b"aaaa", magic=b"ustar  \0")], "malformed number"),
+        ([layers.entry(b"f", prefix=b"aaaa", magic=b"ustar/00")], "prefix in a header of unknown"),
+        ([layers.entry(b"f", prefix=b"aaaa", magic=b"")], "prefix in a header of unknown"),
     ],
 )
 def test_what_readers_of_tar_disagree_about_is_refused(parts: list[bytes], text: str) -> None:

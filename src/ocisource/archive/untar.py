@@ -68,6 +68,7 @@ class Index:
         "_body_size",
         "_body_type",
         "_entries",
+        "_has_long_link",
         "_has_zeros",
         "_is_done",
         "_last_key",
@@ -96,6 +97,7 @@ class Index:
         self._body_size = 0
         self._body_type = 0
         self._long_name: bytes | None = None
+        self._has_long_link = False
         self._records: pax.Records | None = None
         self._modes: dict[bytes, int] = {}
         self._last_key = b""
@@ -129,15 +131,20 @@ class Index:
         return found
 
     @property
+    def _is_awaited(self) -> bool:
+        """Whether the next header must be that of an entry."""
+        return self._long_name is not None or self._records is not None or self._has_long_link
+
+    @property
     def is_streamable(self) -> bool:
         """Whether the entries so far came in order, and hold no ignore rules for others."""
         return self.is_ordered and not self.ignore_files
 
     def finish(self) -> None:
         """Raise CorruptArchiveError unless the stream may end here."""
-        has_name = self._long_name is not None or self._records is not None
-        if has_name or self._body_left or (not self._is_done and self._next != self.length):
-            raise _corrupt("unexpected EOF")
+        is_cut = not self._is_done and self._next != self.length
+        if is_cut or self._body_left or self._is_awaited:
+            raise _corrupt("unexpected EOF" + (" in the end mark" if self._has_zeros else ""))
 
     def _headers(self, window: bytes, base: int, found: list[Entry]) -> None:  # noqa: C901, PLR0912, PLR0915
         """Read headers up to the end of the window, of the archive, or to one with a body.
@@ -152,17 +159,15 @@ class Index:
         checksum = adler32
         allowed = self._allowed_size - base
         allowed_name = self._allowed_name
-        is_plain = self._long_name is None and self._records is None
+        is_plain = not self._is_awaited
         count = 0
         while position < end:
             header = window[position : position + 512]
             # Adler-32's low half is 1 + the sum of bytes modulo 65521, which ASCII cannot reach;
             # the checksum field itself counts as eight spaces.
             stated = header[148:156]
-            try:
-                wanted = int(stated[:6], 8)
-            except ValueError:
-                wanted = -1
+            digits = stated[:6]
+            wanted = int(digits, 8) if digits.isdigit() and stated[6:] == b"\0 " else -1
             total = (checksum(header) & 0xFFFF) - (checksum(stated) & 0xFFFF) + 256
             if total != wanted or not header.isascii():
                 if header == _ZEROS:
@@ -172,11 +177,14 @@ class Index:
                         break
                     self._has_zeros = True
                     continue
-                _check(header)
+                if not self._has_zeros:
+                    _check(header)
             if self._has_zeros:
                 raise _corrupt("a lone zero block amid the archive")
             digits = header[124:136].rstrip(b" \0")
             size = int(digits, 8) if digits.isdigit() else number(header[124:136])
+            mode = header[100:108]
+            file_kind = modes[mode] if mode in modes else self._mode(mode)
             kind = header[156]
             if kind != _REGULAR and kind in _META:
                 position += 512
@@ -207,8 +215,7 @@ class Index:
                 position += size + 511 & -512
                 if position > allowed:
                     raise bounds.oversized(self._limits, name)
-                mode = header[100:108]
-                kind = modes[mode] if mode in modes else self._mode(mode)
+                kind = file_kind
             elif kind == _DIRECTORY:
                 size = 0
                 if not name:
@@ -233,6 +240,7 @@ class Index:
         """Name and size as long names, PAX records and the prefix field have it."""
         name, records = self._long_name, self._records
         self._long_name = self._records = None
+        self._has_long_link = False
         if records is not None and records.size is not None:
             size = records.size
         if records is not None and records.path is not None:
@@ -271,12 +279,16 @@ class Index:
             if self._long_name is not None:
                 raise _corrupt("two GNU long names for one entry")
             self._long_name = _until_nul(body)
+            if len(self._long_name) == len(body) and any(self._body[len(body) :][:1]):
+                raise _corrupt("a GNU long name without an end")
         elif self._body_type == _GLOBAL_PAX:
-            if self._long_name is not None or self._records is not None:
+            if self._is_awaited:
                 raise _corrupt("a global PAX header between an entry and its own")
             pax.parse(body, is_global=True)
             self._count("global header")
-        elif self._body_type != _LONG_LINK:
+        elif self._body_type == _LONG_LINK:
+            self._has_long_link = True
+        else:
             if self._records is not None:
                 raise _corrupt("two PAX headers for one entry")
             self._records = pax.parse(body, is_global=False)
@@ -314,13 +326,16 @@ def _until_nul(field: bytes) -> bytes:
 def _prefix(header: bytes) -> bytes:
     """What stands before the name: the prefix field, where the header's format has one.
 
-    GNU's has times there. Go's writer before 1.8 mixed the two up; whether such a header means
-    a prefix is something readers disagree about.
+    GNU's has a time there. Go's writer before 1.8 mixed the two up; whether such a header has a
+    prefix, or one without any known magic, is something readers disagree about.
     """
     if header[257:263] == _USTAR:
         return _until_nul(header[345 : 476 if header[508:] == _STAR_MARK else 500])
-    if header[257:263] == _GNU and header[345] and not (header[345] & _HIGH_BIT):
-        number(header[345:357])
+    if header[345]:
+        if header[257:263] != _GNU:
+            raise _corrupt("a name's prefix in a header of unknown format")
+        if not header[345] & _HIGH_BIT:
+            number(header[345:357])
     return b""
 
 
