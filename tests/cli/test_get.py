@@ -91,7 +91,7 @@ def test_a_watch_ends_well_when_its_time_is_over(cluster: terminal.Shell) -> Non
     assert result.code == 0
     lines = result.out.splitlines()
     assert lines[0].startswith("NAME")
-    assert [line.split("\t")[0].strip() for line in lines[1:]] == ["a", "longer"]
+    assert {line.split("\t")[0].strip() for line in lines[1:]} == {"a", "longer"}
 
 
 def test_wrong_selectors_are_usage_errors(cluster: terminal.Shell) -> None:

@@ -1,0 +1,324 @@
+"""events, stats, check, trace, logs."""
+
+import asyncio
+import json
+import pathlib
+import typing
+
+from aiohttp import web
+
+from ocisource import logs as product_logs
+from ocisource.cli import logfiles, loglines, report, stats
+from ocisource.kube import client, resources
+from tests.cli import terminal
+from tests.parts import ports
+
+DOCUMENT: resources.Resource[dict[str, typing.Any]] = resources.EVENTS.read_as(dict)
+
+
+def event(shell: terminal.Shell, name: str, **more: typing.Any) -> None:
+    """Write an event about an object of that name."""
+    document = {
+        "metadata": {"name": name, "namespace": shell.namespace},
+        "involvedObject": {
+            "kind": more.pop("kind", "OCIRepository"),
+            "namespace": shell.namespace,
+            "name": name,
+        },
+        "type": "Normal",
+        "reason": "NewArtifact",
+        "message": "stored",
+        "firstTimestamp": "2022-06-14T11:00:00Z",
+        "lastTimestamp": "2022-06-14T11:00:00Z",
+        **more,
+    }
+
+    async def work(api: client.Client) -> None:
+        await api.create(DOCUMENT, document, namespace=shell.namespace)
+
+    shell.api(work)
+
+
+def test_events(cluster: terminal.Shell) -> None:
+    """Oldest first, only kinds of ours; types and subjects are filters."""
+    event(cluster, "new", lastTimestamp="2022-06-14T12:00:00Z", count=3)
+    event(cluster, "old", type="Warning", reason="Failed", message="line")
+    event(cluster, "pod", kind="Pod")
+    result = cluster.here("events")
+    rows = [[cell.strip() for cell in line.split("\t")] for line in result.out.splitlines()]
+    assert rows[0] == ["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
+    assert [row[1:5] for row in rows[1:]] == [
+        ["Warning", "Failed", "OCIRepository/old", "line"],
+        ["Normal", "NewArtifact", "OCIRepository/new", "stored"],
+    ]
+    assert "(x3 over " in rows[2][0]
+    warnings = json.loads(cluster.here("events", "--types", "warning", "-o", "json").out)
+    assert [each["name"] for each in warnings] == ["old"]
+    assert warnings[0]["count"] == 1
+    about = cluster.here("events", "--for", "ocirepository/new", "-A")
+    assert about.out.splitlines()[1].startswith(cluster.namespace)
+    assert len(about.out.splitlines()) == 2
+    watched = cluster.here("events", "--watch", "--timeout", "500ms")
+    assert (watched.code, len(watched.out.splitlines())) == (0, 3)
+
+
+def test_no_events(cluster: terminal.Shell) -> None:
+    """Said on standard error; that is no failure. Wrong filters are usage errors."""
+    result = cluster.here("events")
+    text = f"✗ No events found in {cluster.namespace} namespace.\n"
+    assert (result.code, result.out, result.err) == (0, "", text)
+    kinds = cluster.here("events", "--for", "pod/x")
+    assert (kinds.code, kinds.err) == (2, "✗ 'pod' is not a recognized Flux kind\n")
+    types = cluster.here("events", "--types", "Odd")
+    assert types.err == "✗ type 'Odd' not supported. Supported types are Normal, Warning\n"
+
+
+def test_stats(cluster: terminal.Shell) -> None:
+    """Running, failing and suspended ones, and the bytes of their artifacts."""
+    cluster.put("a", status=terminal.ready())
+    cluster.put("b", spec={"suspend": True})
+    cluster.put("c", status=terminal.conditions(("Ready", "False", "Failed", "x")))
+    result = cluster.here("stats")
+    rows = [[cell.strip() for cell in line.split("\t")] for line in result.out.splitlines()]
+    assert rows[0] == ["RECONCILERS", "RUNNING", "FAILING", "SUSPENDED", "STORAGE"]
+    assert rows[2] == ["OCIRepository", "2", "1", "1", "1.5 KiB", ""]
+    assert rows[1] == ["GitRepository", "0", "0", "0", "-", ""]
+    data = json.loads(cluster.here("stats", "-o", "json").out)
+    assert data[1] == {
+        "kind": "OCIRepository",
+        "running": 2,
+        "failing": 1,
+        "suspended": 1,
+        "storageBytes": 1536,
+    }
+
+
+def test_sizes() -> None:
+    """Whole bytes, then one decimal."""
+    assert [stats.size(count) for count in (0, 1023, 1024, 1536 * 1024, 1 << 62)] == [
+        "0 B",
+        "1023 B",
+        "1.0 KiB",
+        "1.5 MiB",
+        "4.0 EiB",
+    ]
+
+
+def test_check(cluster: terminal.Shell) -> None:
+    """Prerequisites first; a real cluster without controllers fails the check."""
+    pre = cluster.here("check", "--pre")
+    lines = pre.err.splitlines()
+    assert lines[0] == "► checking prerequisites"
+    assert lines[1].startswith(("✔ Kubernetes 1.", "⚠️  Kubernetes v0.0.0"))
+    assert lines[2:] == ["✔ prerequisites checks passed"]
+    full = cluster.here("check")
+    assert "✔ ocirepositories.source.toolkit.fluxcd.io/v1\n" in full.err
+    if "embedded" in full.err:
+        assert (full.code, full.err.splitlines()[-1]) == (0, "✔ all checks passed")
+    else:
+        assert (
+            f"✗ no controllers found in the '{cluster.namespace}' namespace with the label "
+            "selector 'app.kubernetes.io/part-of=flux'\n"
+        ) in full.err
+        assert (full.code, full.err.splitlines()[-1]) == (1, "✗ check failed")
+
+
+def test_trace_of_what_nobody_manages(cluster: terminal.Shell) -> None:
+    """Resources go by any of their names; failures are told and exit with 1."""
+    cluster.put("a")
+    for word in ("ocirepository", "OCIRepositories", "ocirepo"):
+        result = cluster.here("trace", word, "a")
+        assert result.err == (
+            f"✗ failed to trace {word}/a in namespace {cluster.namespace}: "
+            "object not managed by Flux\n"
+        )
+        assert result.code == 1
+    unknown = cluster.here("trace", "thing/x")
+    assert "the server doesn't have a resource type 'thing'" in unknown.err
+    assert cluster.here("trace").code == 2
+
+
+def test_the_report_of_a_trace() -> None:
+    """Labels are padded to 17 columns; the origin is told below a Kustomization."""
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "message": "fine",
+        "lastTransitionTime": "2022-06-14T11:23:36Z",
+    }
+    applier = {
+        "kind": "Kustomization",
+        "metadata": {"name": "apps", "namespace": "flux-system"},
+        "spec": {"path": "./apps"},
+        "status": {"lastAppliedRevision": "v1@sha256:a", "conditions": [ready]},
+    }
+    source = {
+        "kind": "OCIRepository",
+        "metadata": {"name": "app", "namespace": "flux-system"},
+        "spec": {"url": "oci://a.b/cd", "ref": {"semver": "1.x"}},
+        "status": {
+            "artifact": {
+                "revision": "1.2@sha256:b",
+                "metadata": {"org.opencontainers.image.revision": "main@sha1:c"},
+            },
+            "conditions": [ready | {"status": "False"}],
+        },
+    }
+    assert report.trace("Deployment/app", "apps", applier=applier, source=source) == (
+        "Object:          Deployment/app\n"
+        "Namespace:       apps\n"
+        "Status:          Managed by Flux\n"
+        "---\n"
+        "Kustomization:   apps\n"
+        "Namespace:       flux-system\n"
+        "Path:            ./apps\n"
+        "Revision:        v1@sha256:a\n"
+        "Status:          Last reconciled at 2022-06-14 11:23:36 +0000 UTC\n"
+        "Message:         fine\n"
+        "---\n"
+        "OCIRepository:   app\n"
+        "Namespace:       flux-system\n"
+        "URL:             oci://a.b/cd\n"
+        "Tag:             1.x\n"
+        "Revision:        1.2@sha256:b\n"
+        "Origin Revision: main@sha1:c\n"
+        "Origin Source:\n"
+        "Status:          Last reconciliation failed at 2022-06-14 11:23:36 +0000 UTC\n"
+        "Message:         fine\n"
+    )
+
+
+def written(folder: pathlib.Path) -> pathlib.Path:
+    """A data folder with the log of `up`."""
+    product_logs.setup(level="debug", encoding="json", stream=None, folder=folder / "logs")
+    log = product_logs.get("ocirepository", controllerKind="OCIRepository")
+    log.bind(name="a", namespace="apps").info("stored\x1b[31m")
+    log.bind(name="b", namespace="other").error("fetch failed", error="no route")
+    product_logs.get("serve").info("started")
+    product_logs.setup(level="info", encoding="json", stream=None)
+    (folder / "logs" / "ocisource.log.1").write_text('not JSON\n{"msg": "older"}\n')
+    return folder
+
+
+def test_logs_of_up(shell: terminal.Shell, tmp_path: pathlib.Path) -> None:
+    """All of the machine's lines, or those of a namespace, level, kind, name; no control codes."""
+    data = str(written(tmp_path))
+    result = shell("logs", "--data-dir", data)
+    lines = result.out.splitlines()
+    assert lines[0].endswith(" - older ")
+    assert lines[1].endswith("info OCIRepository/a.apps - stored [31m ")
+    assert lines[2].endswith("error OCIRepository/b.other - fetch failed no route")
+    assert lines[3].endswith("info  - started ")
+    assert (result.code, len(lines)) == (0, 4)
+    words = ("logs", "--data-dir", data)
+    assert len(shell(*words, "--level", "error").out.splitlines()) == 1
+    assert len(shell(*words, "-n", "apps").out.splitlines()) == 1
+    assert len(shell(*words, "--kind", "ocirepository", "--name", "B").out.splitlines()) == 1
+    assert len(shell(*words, "--tail", "1").out.splitlines()) == 1
+    assert len(shell(*words, "--since", "1h").out.splitlines()) == 3
+    assert json.loads(shell(*words, "--tail", "1", "-o", "json").out)["msg"] == "started"
+    assert shell(*words, "--follow", "--tail", "0", "--timeout", "10ms").code == 0
+
+
+def test_logs_are_followed_through_a_rotation(tmp_path: pathlib.Path) -> None:
+    """The rest of the old file comes before the new one."""
+    current = tmp_path / logfiles.NAME
+    current.write_text("1\n2")
+    steps = iter(range(100))
+
+    def sleep(_: float) -> None:
+        match next(steps):
+            case 0:
+                with current.open("a") as file:
+                    file.write(" and a half\n")
+            case 1:
+                current.rename(tmp_path / f"{logfiles.NAME}.1")
+                current.write_text("3\n")
+
+    lines = logfiles.lines(tmp_path, since=None, tail=0, is_following=True, sleep=sleep)
+    found = [next(lines), next(lines)]
+    lines.close()  # type: ignore[attr-defined]
+    assert [line.strip() for line in found] == ["and a half", "3"]
+
+
+def test_wrong_flags_of_logs(shell: terminal.Shell, tmp_path: pathlib.Path) -> None:
+    """As flux words them."""
+    for words, text in (
+        (["x"], "no argument required"),
+        (["--level", "odd"], "unsupported log level 'odd', must be one of: debug, info, error"),
+        (["--since-time", "odd"], "odd is not a valid (RFC3339) time"),
+        (
+            ["--since-time", "2022-06-14T11:23:36Z", "--since", "1m"],
+            "at most one of `sinceTime` or `sinceDuration` may be specified",
+        ),
+        (["--data-dir", "nix"], "--data-dir nix: no logs of 'ocisource up' are there"),
+    ):
+        result = shell("logs", *words)
+        assert (result.code, result.err) == (2, f"✗ {text}\n")
+
+
+def test_a_line_without_an_object() -> None:
+    """What is no JSON object is passed over."""
+    assert loglines.parse("plain") is None
+    assert loglines.parse("{broken") is None
+    found = loglines.parse('{"reconciler kind": "OCIRepository", "msg": "m", "level": "info"}')
+    assert found is not None
+    assert loglines.text(found) == " info OCIRepository - m "
+
+
+def test_no_pods(cluster: terminal.Shell) -> None:
+    """A cluster without controllers: exit code 1, in one line."""
+    result = cluster("logs", "--flux-namespace", cluster.namespace)
+    assert result.code == 1
+    assert result.err.count("\n") == 1
+
+
+def test_logs_of_pods(shell: terminal.Shell, tmp_path: pathlib.Path) -> None:
+    """The best pod of each Deployment is read, its container manager, filtered as asked."""
+    asked: list[str] = []
+    line = json.dumps(
+        {
+            "ts": "2022-08-02T12:55:34.419Z",
+            "level": "info",
+            "msg": "stored",
+            "controllerKind": "OCIRepository",
+            "name": "app",
+            "namespace": "apps",
+        }
+    )
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path_qs)
+        if request.path.endswith("/log"):
+            return web.Response(text=f"starting\n{line}\n")
+        if request.path.endswith("/deployments"):
+            template = {"metadata": {"labels": {"app": "source-controller"}}}
+            return web.json_response({"items": [{"spec": {"template": template}}]})
+        pods = [
+            {
+                "metadata": {"name": name},
+                "spec": {"containers": [{"name": "manager"}, {"name": "sidecar"}]},
+                "status": {"phase": phase},
+            }
+            for name, phase in (("old", "Failed"), ("good", "Running"))
+        ]
+        return web.json_response({"items": pods})
+
+    async def serve() -> terminal.Result:
+        application = web.Application()
+        application.router.add_get("/{path:.*}", answer)
+        runner = web.AppRunner(application)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, ports.LOOPBACK, 0).start()
+            server = f"http://{ports.LOOPBACK}:{runner.addresses[0][1]}"
+            words = ("logs", "--server", server, "-A", "--tail", "5", "--timeout", "5s")
+            return await asyncio.to_thread(shell, *words)
+        finally:
+            await runner.cleanup()
+
+    result = asyncio.run(serve())
+    text = "2022-08-02T12:55:34.419Z info OCIRepository/app.apps - stored \n"
+    assert (result.code, result.out, result.err) == (0, text, "")
+    path = "/api/v1/namespaces/flux-system/pods/good/log?container=manager&tailLines=5"
+    assert asked[-1] == path
