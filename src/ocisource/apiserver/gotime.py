@@ -11,12 +11,12 @@ Example::
     ocisource.errors.InvalidInputError: parsing time "2020-01-01T00:00:00.5Z" as ...
 """
 
+import datetime
 import re
 from collections.abc import Sequence
 
 from ocisource import errors
 from ocisource.apiserver import gotext
-from ocisource.wire import timestamps
 
 LAYOUT = "2006-01-02T15:04:05Z07:00"
 MICRO_LAYOUT = "2006-01-02T15:04:05.000000Z07:00"
@@ -32,15 +32,15 @@ _MAX_TEXT = 128  # characters quoted of what is no time
 
 def normal(text: str) -> str:
     """A time as ``metav1.Time`` writes it; raises InvalidInputError with Go's words."""
-    return timestamps.format_seconds(_parse(text, LAYOUT))
+    return _parse(text, LAYOUT).strftime("%04Y-%m-%dT%H:%M:%SZ")
 
 
 def normal_micro(text: str) -> str:
     """A time as ``metav1.MicroTime`` writes it; raises InvalidInputError with Go's words."""
-    return timestamps.format_micro(_parse(text, MICRO_LAYOUT))
+    return _parse(text, MICRO_LAYOUT).strftime("%04Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _parse(text: str, layout: str) -> float:
+def _parse(text: str, layout: str) -> datetime.datetime:
     shown = gotext.quote(text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT])
     rest = text
     for element, pattern in _elements(layout):
@@ -55,7 +55,7 @@ def _parse(text: str, layout: str) -> float:
         problem = f": extra text: {gotext.quote(rest[:_MAX_TEXT])}"
         raise errors.InvalidInputError(f"parsing time {shown}{problem}")
     try:
-        return timestamps.parse(text.replace(",", "."))
+        return datetime.datetime.fromisoformat(text.replace(",", ".")).astimezone(datetime.UTC)
     except (ValueError, OverflowError) as error:
         raise errors.InvalidInputError(
             f"parsing time {shown}: {_out_of_range(text)} out of range"
