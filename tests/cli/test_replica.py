@@ -9,7 +9,7 @@ import pytest
 
 from ocisource import errors, metrics, settings
 from ocisource.cli import controller, replica
-from ocisource.controller import informer, lease
+from ocisource.controller import lease
 from ocisource.kube import config, logins
 
 
@@ -116,8 +116,3 @@ def test_what_cannot_work_is_refused_before_anything_starts(
     done = runner.invoke(controller.controller, [f"--storage-path={tmp_path}", *words])
     assert isinstance(done.exception, errors.UsageError)
     assert text in done.exception.text
-
-
-def test_an_informer_is_what_readiness_asks() -> None:
-    """The stand-in above has the real one's name."""
-    assert isinstance(informer.Informer.has_synced, property)

@@ -62,6 +62,7 @@ def is_asked(cluster: clusters.Cluster, name: str, *, since: int) -> bool:
     return any(f"/{cluster.namespace}/{name}/" in each.path for each in exchanges)
 
 
+@pytest.mark.soak
 def test_on_a_volume_of_its_own_the_new_leader_rebuilds_before_it_advertises(
     cluster: clusters.Cluster,
     names: list[str],
@@ -130,6 +131,7 @@ def _reconciling(obj: clusters.Object) -> str:
     return str(found["reason"]) if found is not None else ""
 
 
+@pytest.mark.soak
 def test_on_a_shared_volume_nothing_is_fetched_again(
     cluster: clusters.Cluster,
     names: list[str],

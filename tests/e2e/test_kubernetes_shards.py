@@ -4,6 +4,8 @@ import contextlib
 import pathlib
 from collections.abc import Callable
 
+import pytest
+
 from ocisource.cli import replica
 from tests.e2e import cluster as clusters
 from tests.parts import processes
@@ -24,6 +26,7 @@ def folder(shard: clusters.Replica, obj: clusters.Object) -> pathlib.Path:
     return shard.storage / path
 
 
+@pytest.mark.soak
 def test_three_shards_share_the_objects_by_label(
     cluster: clusters.Cluster,
     stack: contextlib.ExitStack,
