@@ -57,6 +57,20 @@ class Running:
     metrics: metrics.Metrics
 
 
+def check(chosen: settings.Settings) -> None:
+    """Raise UsageError for settings with which a controller could never work.
+
+    A standby is to learn so at its start, and not when it comes to lead.
+    """
+    manifest.Platform.parse(chosen.platform)
+    if not chosen.watch_all_namespaces:
+        _runtime_namespace()
+    if not chosen.storage_path.is_dir():
+        raise errors.UsageError(
+            f"--storage-path {chosen.storage_path}: no such folder; make it, or name another"
+        )
+
+
 async def ocirepositories(
     api: client.Client,
 ) -> resources.Resource[ocirepository.OCIRepository]:

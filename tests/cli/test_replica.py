@@ -1,7 +1,9 @@
 """A replica's readiness and Lease, and what `ocisource controller` refuses to start with."""
 
 import dataclasses
+import json
 import pathlib
+import sys
 import typing
 
 import click.testing
@@ -11,6 +13,7 @@ from ocisource import errors, metrics, settings
 from ocisource.cli import controller, replica
 from ocisource.controller import lease
 from ocisource.kube import config, logins
+from tests.parts import commands
 
 
 @dataclasses.dataclass
@@ -116,3 +119,34 @@ def test_what_cannot_work_is_refused_before_anything_starts(
     done = runner.invoke(controller.controller, [f"--storage-path={tmp_path}", *words])
     assert isinstance(done.exception, errors.UsageError)
     assert text in done.exception.text
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--storage-path=/nowhere"], "--storage-path /nowhere: no such folder"),
+        (["--watch-all-namespaces=false"], "RUNTIME_NAMESPACE"),
+        (["--platform=linux"], "platform 'linux' must be in format"),
+    ],
+)
+def test_a_standby_too_refuses_what_could_never_lead(
+    words: list[str], text: str, tmp_path: pathlib.Path
+) -> None:
+    """At the start and not at the takeover; the cluster is not even asked."""
+    kubeconfig = tmp_path / "kubeconfig"
+    cluster = {"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}
+    context = {"name": "c", "context": {"cluster": "c", "user": ""}}
+    kubeconfig.write_text(
+        json.dumps({"clusters": [cluster], "contexts": [context], "current-context": "c"})
+    )
+    done = commands.run(
+        [
+            *(sys.executable, "-m", "ocisource", "controller", "--enable-leader-election"),
+            *(f"--kubeconfig={kubeconfig}", f"--storage-path={tmp_path}", *words),
+        ],
+        environ=commands.clean_environ(tmp_path / "home"),
+        is_checked=False,
+    )
+    assert done.code == 2
+    assert text in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

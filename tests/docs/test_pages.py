@@ -7,6 +7,7 @@ import pytest
 
 from ocisource import serve, settings
 from ocisource.cli import controller, install, replica
+from ocisource.manifests import render
 from tests.docs import pages
 
 _PAGES = ("install.md", "operating.md", "migrating-from-flux.md", "metrics.md", "conditions.md")
@@ -38,6 +39,15 @@ def test_every_flag_of_install_is_described() -> None:
     options = (each for each in install.install.params if isinstance(each, click.Option))
     own = {each.opts[-1] for each in options if not each.hidden}
     assert own - {"--kubeconfig", "--context", "--timeout"} == described
+
+
+def test_service_and_lease_bear_the_names_of_flux() -> None:
+    """So that the two controllers exclude each other, as the pages say."""
+    assert f"{render.SERVICE_NAME}-leader-election" == replica.LEASE_NAME
+    assert render.NAMESPACE == "flux-system"
+    services = [each for each in render.render(render.Options()) if each["kind"] == "Service"]
+    assert [each["metadata"]["name"] for each in services] == ["source-controller"]
+    assert f"`{render.SERVICE_NAME}`" in pages.text("install.md")
 
 
 def test_figures_and_names_are_the_code_s() -> None:

@@ -111,6 +111,7 @@ async def run(
     environ: Mapping[str, str] = os.environ,
 ) -> None:
     """Run a replica until ``stop``; raises OcisourceError when it cannot go on."""
+    serve.check(chosen)
     observed = metrics.Metrics(has_object_series=chosen.metrics_per_object)
     async with contextlib.AsyncExitStack() as stack:
         api = await stack.enter_async_context(
