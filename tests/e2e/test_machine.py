@@ -48,15 +48,18 @@ def _events(run: kubectl.Kubectl) -> str:
     return run.run("get", "events", "--field-selector", selector).stdout
 
 
+@pytest.mark.parametrize("find", [kubectl.find, kubectl.find_old], ids=["kubectl", "kubectl-1.20"])
 def test_the_documented_kubectl_commands_work_on_one_machine(
-    tmp_path: pathlib.Path, shared_registry: registries.Registry, new_kubectl: Kubectls
+    tmp_path: pathlib.Path,
+    shared_registry: registries.Registry,
+    find: Callable[..., kubectl.Kubectl],
 ) -> None:
-    """apply, get, describe, wait, annotate, patch, events, create secret, delete."""
+    """The seed's commands, verbatim: apply, get, describe, wait, annotate, patch, events, delete."""
     digest = _push(shared_registry.host, "latest", FILES)
     (tmp_path / "ocirepository.yaml").write_text(_manifest(shared_registry.host))
     stored = f"stored artifact for digest '{digest.hex}'"
     with machine.up(tmp_path / "machine") as here:
-        run = new_kubectl(here.kubeconfig)
+        run = find(here.kubeconfig, home=tmp_path / "home")
         applied = run.run("apply", "-f", str(tmp_path / "ocirepository.yaml"))
         assert applied.stdout == "ocirepository.source.toolkit.fluxcd.io/podinfo created\n"
 

@@ -34,3 +34,14 @@ def find(kubeconfig: pathlib.Path, *, home: pathlib.Path) -> Kubectl:
     """Kubectl for a kubeconfig, with ``home`` as its own folder."""
     program = programs.find("kubectl", package="kubernetes-client")
     return Kubectl(kubeconfig, home, program)
+
+
+def find_old(kubeconfig: pathlib.Path, *, home: pathlib.Path) -> Kubectl:
+    """The oldest kubectl that is promised something; skips (or fails) where it is not named."""
+    program = os.environ.get("OCISOURCE_OLD_KUBECTL", "")
+    if not program:
+        programs.missing(
+            "no old kubectl: unpack Debian's package kubernetes-client "
+            "and name its kubectl in OCISOURCE_OLD_KUBECTL"
+        )
+    return Kubectl(kubeconfig, home, pathlib.Path(program))
