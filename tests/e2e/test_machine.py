@@ -54,7 +54,7 @@ def test_the_documented_kubectl_commands_work_on_one_machine(
     shared_registry: registries.Registry,
     find: Callable[..., kubectl.Kubectl],
 ) -> None:
-    """The seed's commands, verbatim: apply, get, describe, wait, annotate, patch, events, delete."""
+    """Verbatim: apply, get, describe, wait, annotate, patch, events, delete."""
     digest = _push(shared_registry.host, "latest", FILES)
     (tmp_path / "ocirepository.yaml").write_text(_manifest(shared_registry.host))
     stored = f"stored artifact for digest '{digest.hex}'"
