@@ -32,12 +32,12 @@ _MAX_TEXT = 128  # characters quoted of what is no time
 
 def normal(text: str) -> str:
     """A time as ``metav1.Time`` writes it; raises InvalidInputError with Go's words."""
-    return _parse(text, LAYOUT).strftime("%04Y-%m-%dT%H:%M:%SZ")
+    return _parse(text, LAYOUT).isoformat(timespec="seconds") + "Z"
 
 
 def normal_micro(text: str) -> str:
     """A time as ``metav1.MicroTime`` writes it; raises InvalidInputError with Go's words."""
-    return _parse(text, MICRO_LAYOUT).strftime("%04Y-%m-%dT%H:%M:%S.%fZ")
+    return _parse(text, MICRO_LAYOUT).isoformat(timespec="microseconds") + "Z"
 
 
 def _parse(text: str, layout: str) -> datetime.datetime:
@@ -55,7 +55,8 @@ def _parse(text: str, layout: str) -> datetime.datetime:
         problem = f": extra text: {gotext.quote(rest[:_MAX_TEXT])}"
         raise errors.InvalidInputError(f"parsing time {shown}{problem}")
     try:
-        return datetime.datetime.fromisoformat(text.replace(",", ".")).astimezone(datetime.UTC)
+        moment = datetime.datetime.fromisoformat(text.replace(",", "."))
+        return moment.astimezone(datetime.UTC).replace(tzinfo=None)
     except (ValueError, OverflowError) as error:
         raise errors.InvalidInputError(
             f"parsing time {shown}: {_out_of_range(text)} out of range"
