@@ -1,0 +1,1 @@
+"""Cloud registries: whose a host is, and how a cloud's identity becomes a registry credential."""

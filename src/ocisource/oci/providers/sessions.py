@@ -1,0 +1,62 @@
+"""HTTP for the clouds' libraries that speak through ``requests``: Azure's and Google's.
+
+Imported only when one of them is used: ``requests`` comes with their extras.
+"""
+
+import urllib.parse
+from typing import Any
+
+import requests
+
+from ocisource.net import address
+from ocisource.net import proxy as proxies
+from ocisource.oci.providers import calls
+
+_METADATA_HOSTS = frozenset({"localhost", "metadata", "metadata.google.internal"})
+
+
+class Session(requests.Session):
+    """A session with a proxy of its own, bounded waits, no redirects and no ``.netrc``.
+
+    Metadata services live on the machine: what is loopback or link-local is asked directly.
+    """
+
+    def __init__(self, proxy: proxies.Proxy | None) -> None:
+        super().__init__()
+        self._proxy = proxy
+        self.max_redirects = 0  # a token request is never sent anywhere else
+        self.auth = _as_it_is
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """As requests', with our bounds on waiting."""
+        wanted = kwargs.get("timeout")
+        if not isinstance(wanted, int | float) or wanted > calls.DEADLINE:
+            kwargs["timeout"] = (calls.CONNECT_TIMEOUT, calls.DEADLINE)
+        return super().request(*args, **kwargs)
+
+    def merge_environment_settings(
+        self, url: str | bytes | None, proxies: Any, stream: Any, verify: Any, cert: Any
+    ) -> Any:
+        """As requests', but the object's proxy goes before the environment's."""
+        chosen: dict[str, Any] = dict(
+            super().merge_environment_settings(str(url), proxies, stream, verify, cert)
+        )
+        if is_local(str(url)):
+            chosen["proxies"] = {}
+        elif self._proxy is not None:
+            own = self._proxy.url_with_credentials
+            chosen["proxies"] = {"http": own, "https": own}
+        return chosen
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL leads to the machine itself or to its cloud's metadata service."""
+    host = urllib.parse.urlsplit(url).hostname or ""
+    found = address.literal(host)
+    if found is None:
+        return host in _METADATA_HOSTS
+    return found.is_loopback or found.is_link_local
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
