@@ -30,7 +30,9 @@ from ocisource.reconciler import (
     newest,
     notify,
     options,
+    pacing,
     recording,
+    scrubbing,
     triggers,
     writer,
 )
@@ -136,7 +138,7 @@ async def controller(
         server = fileserver.FileServer(local)
         host, port = await server.start(*storage_address)
         stack.push_async_callback(server.stop, DOWNLOAD_GRACE)
-        registries = registry.Registries()
+        registries = registry.Registries(observed=observed)
         stack.push_async_callback(registries.close)
         notifier: notification.Notifier | None = None
         if chosen.events_addr:
@@ -188,6 +190,15 @@ class _Parts:
         )
         objects = informer.Informer(reflector.Reflector(self.api, self.resource, scope))
         known = newest.Newest(objects)
+        durations = measures.Durations(
+            self.metrics,
+            kind=ocirepository.KIND,
+            is_known=lambda key: objects.get(key) is not None,
+        )
+        pace = pacing.Pacing(
+            jitter=chosen.interval_jitter_percentage / 100,
+            rng=random.Random(),  # noqa: S311 - spreads intervals, guards nothing
+        )
         uses = triggers.Uses()
         counts = measures.QueueMeasures(self.metrics, name=CONTROLLER)
         queue: workqueue.Workqueue[requests.Request] = workqueue.Workqueue(
@@ -195,7 +206,7 @@ class _Parts:
             observer=counts,
         )
         counts.attach(queue)
-        reconciler = self._reconciler(known, uses)
+        reconciler = self._reconciler(known, uses, pace)
         runs = manager.Controller(
             CONTROLLER,
             reconciler.reconcile,
@@ -203,11 +214,15 @@ class _Parts:
             concurrency=chosen.concurrent,
             waits_for=[objects],
             observed=self.metrics,
+            durations=durations,
         )
-        handlers = triggers.Triggers(queue=queue, runs=runs, objects=known, uses=uses)
+        handlers = triggers.Triggers(queue=queue, runs=runs, objects=known, uses=uses, pace=pace)
         objects.add_handler(handlers.ocirepositories())
         objects.add_handler(
             informer.Handler(on_delete=lambda obj: reconciler.fetcher.forget(obj.metadata.uid))
+        )
+        objects.add_handler(
+            informer.Handler(on_delete=lambda obj: durations.forget(informer.key_of(obj)))
         )
         await stack.enter_async_context(_background(self.recorder.run()))
         stack.push_async_callback(self.recorder.flush, FLUSH_GRACE)
@@ -224,10 +239,20 @@ class _Parts:
         await stack.enter_async_context(
             _background(_collect_orphans(objects, reconciler.custody, queue))
         )
+        await stack.enter_async_context(
+            _background(
+                scrubbing.run(
+                    self.store,
+                    on_altered=lambda key: queue.add(key, requests.Priority.INTERVAL),
+                )
+            )
+        )
         await stack.enter_async_context(_background(runs.run(grace=DRAIN_GRACE)))
         return objects
 
-    def _reconciler(self, known: newest.Newest, uses: triggers.Uses) -> reconcilers.Reconciler:
+    def _reconciler(
+        self, known: newest.Newest, uses: triggers.Uses, pace: pacing.Pacing
+    ) -> reconcilers.Reconciler:
         told = recording.EventRecorder(
             recorder=self.recorder, api_version=self.resource.api_version
         )
@@ -274,7 +299,7 @@ class _Parts:
             options=chosen,
             texts=texts,
             clock=time.time,
-            rng=random.Random(),  # noqa: S311 - spreads intervals, guards nothing
+            pacing=pace,
             log=log,
         )
 
@@ -295,7 +320,6 @@ def _options(chosen: settings.Settings, url: str) -> options.Options:
         revision_format=chosen.revision_format,
         retention_ttl=chosen.artifact_retention_ttl,
         retention_records=chosen.artifact_retention_records,
-        jitter=chosen.interval_jitter_percentage / 100,
     )
 
 

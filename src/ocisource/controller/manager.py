@@ -16,7 +16,7 @@ import typing
 from collections.abc import Awaitable, Callable, Sequence
 
 from ocisource import errors, logs, metrics
-from ocisource.controller import request, workqueue
+from ocisource.controller import measures, request, workqueue
 
 Reconcile = Callable[[request.Request], Awaitable[request.Result]]
 
@@ -46,6 +46,7 @@ class Controller:
         concurrency: int = CONCURRENCY,
         waits_for: Sequence[Synced] = (),
         observed: metrics.Metrics | None = None,
+        durations: measures.Durations | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
@@ -55,6 +56,7 @@ class Controller:
         self._concurrency = concurrency
         self._waits_for = waits_for
         self._observed = observed
+        self._durations = durations
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._runs: dict[request.Request, asyncio.Task[request.Result]] = {}
@@ -148,6 +150,8 @@ class Controller:
         if self._observed is not None:
             self._observed.reconcile_total.labels(self.name, outcome).inc()
             self._observed.reconcile_time.labels(self.name).observe(self._clock() - began)
+        if self._durations is not None:
+            self._durations.observe(key, self._clock() - began)
 
     async def _run_once(self, key: request.Request) -> request.Result:
         # Whatever the function does before its first wait must not happen in the worker either.

@@ -1,5 +1,6 @@
-"""What a workqueue's observer counts, under client-go's metric names."""
+"""What is counted of a workqueue and of runs, under client-go's and Flux's metric names."""
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -54,3 +55,35 @@ class QueueMeasures:
     def retried(self) -> None:
         """A key was added with its back-off."""
         self._retries.inc()
+
+
+class Durations:
+    """How long runs take: one series for a kind, or one for each object that ``is_known``.
+
+    An object's series ends with it.
+    """
+
+    def __init__(
+        self,
+        observed: metrics.Metrics,
+        *,
+        kind: str,
+        is_known: Callable[[request.Request], bool],
+    ) -> None:
+        self._histogram = observed.reconcile_duration
+        self._kind = kind
+        self._is_known = is_known
+        self._whole = None if observed.has_object_series else self._histogram.labels(kind)
+
+    def observe(self, key: request.Request, seconds: float) -> None:
+        """A run took so long."""
+        if self._whole is not None:
+            self._whole.observe(seconds)
+        elif self._is_known(key):
+            self._histogram.labels(self._kind, key.name, key.namespace).observe(seconds)
+
+    def forget(self, key: request.Request) -> None:
+        """The object is gone."""
+        if self._whole is None:
+            with contextlib.suppress(KeyError):
+                self._histogram.remove(self._kind, key.name, key.namespace)

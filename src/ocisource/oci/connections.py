@@ -27,7 +27,7 @@ import yarl
 from aiohttp import client_proto, tracing
 from python_socks.async_ import asyncio as socks
 
-from ocisource import errors
+from ocisource import errors, metrics
 from ocisource.net import proxy as proxies
 from ocisource.net.tls import TLSIdentity
 from ocisource.oci import failures, guard, limits, places
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest
 
 _SOCKS = "socks5"
+_NO_ANSWER = "<error>"  # as client-go counts requests that got none
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +92,13 @@ class Connections:
         contexts: Contexts,
         settings: limits.RegistrySettings,
         environment_proxy: Callable[[str], proxies.Proxy | None] = proxies.from_environment,
+        observed: metrics.Metrics | None = None,
     ) -> None:
         self._way = way
         self._contexts = contexts
         self._settings = settings
         self._environment_proxy = environment_proxy
+        self._observed = observed
         self.guard = guard.Guard(way.host)
         self._sessions: dict[tuple[guard.Role, proxies.Proxy | None], aiohttp.ClientSession] = {}
         self._routes: dict[tuple[guard.Role, str, str], _Route] = {}
@@ -132,7 +135,7 @@ class Connections:
         if route.headers:
             headers = {**headers, **route.headers}
         try:
-            return await route.session.request(
+            response = await route.session.request(
                 method,
                 target,
                 headers=headers,
@@ -141,7 +144,14 @@ class Connections:
                 **route.options,
             )
         except failures.FOREIGN as error:
+            self._count(method, _NO_ANSWER)
             raise failures.translation(error, method, url) from error
+        self._count(method, str(response.status))
+        return response
+
+    def _count(self, method: str, code: str) -> None:
+        if self._observed is not None:
+            self._observed.registry_requests.labels(method, code).inc()
 
     async def _new_route(self, method: str, target: yarl.URL, role: guard.Role) -> "_Route":
         host = target.host

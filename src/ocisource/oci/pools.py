@@ -9,6 +9,7 @@ import dataclasses
 import random
 from collections.abc import Awaitable, Callable
 
+from ocisource import metrics
 from ocisource.oci import connections, credentials, gate, limits, transport
 
 _POOLS_MAX = 4096  # beyond, the longest unused are closed before their time
@@ -43,12 +44,14 @@ class Pools:
         wall: Callable[[], float],
         rng: random.Random,
         sleep: Callable[[float], Awaitable[None]],
+        observed: metrics.Metrics | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._wall = wall
         self._rng = rng
         self._sleep = sleep
+        self._observed = observed
         self._contexts = connections.Contexts()
         self._pools: dict[PoolKey, Pool] = {}
         self._gates: dict[tuple[str, credentials.Credential | None], gate.Gate] = {}
@@ -94,6 +97,7 @@ class Pools:
             wall=self._wall,
             rng=self._rng,
             sleep=self._sleep,
+            observed=self._observed,
         )
 
     async def _sweep(self, now: float) -> None:

@@ -22,7 +22,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from ocisource import digest as digests
-from ocisource import errors
+from ocisource import errors, metrics
 from ocisource.net import proxy as proxies
 from ocisource.net.tls import TLSIdentity
 from ocisource.oci import (
@@ -82,11 +82,17 @@ class Registries:
         wall: Callable[[], float] = time.time,
         rng: random.Random | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        observed: metrics.Metrics | None = None,
     ) -> None:
         self.settings = settings
         self.clock = clock
         self.pools = pools.Pools(
-            settings=settings, clock=clock, wall=wall, rng=rng or random.SystemRandom(), sleep=sleep
+            settings=settings,
+            clock=clock,
+            wall=wall,
+            rng=rng or random.SystemRandom(),
+            sleep=sleep,
+            observed=observed,
         )
         self.probes: flights.Flights[Any] = flights.Flights()
         self.tag_lists: dict[Hashable, tuple[float, tuple[str, ...]]] = {}

@@ -24,7 +24,7 @@ from typing import TypeVar
 
 import aiohttp
 
-from ocisource import errors
+from ocisource import errors, metrics
 from ocisource.net import address, redact
 from ocisource.oci import (
     answers,
@@ -88,6 +88,7 @@ class Transport:
         wall: Callable[[], float],
         rng: random.Random,
         sleep: Callable[[float], Awaitable[None]],
+        observed: metrics.Metrics | None = None,
     ) -> None:
         self.host = way.host
         self.settings = settings
@@ -97,7 +98,9 @@ class Transport:
         self._active = 0
         self._known_base = ""  # scheme and host, once the scheme has been found out
         self._cleared = ""  # the base URL that credentials may be shown to
-        self._connections = connections.Connections(way, contexts=contexts, settings=settings)
+        self._connections = connections.Connections(
+            way, contexts=contexts, settings=settings, observed=observed
+        )
         self._authorizer = auth.Authorizer(
             way.host,
             credential,

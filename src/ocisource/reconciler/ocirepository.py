@@ -11,7 +11,6 @@ The road, in order:
 """
 
 import dataclasses
-import random
 from collections.abc import Callable
 
 from ocisource import errors, logs
@@ -25,6 +24,7 @@ from ocisource.reconciler import (
     fetch,
     notify,
     options,
+    pacing,
     reasons,
     steps,
     summarize,
@@ -45,7 +45,7 @@ class Reconciler:
     options: options.Options
     texts: notify.Texts
     clock: Callable[[], float]
-    rng: random.Random
+    pacing: pacing.Pacing
     log: logs.Log
 
     async def reconcile(self, request: requests.Request) -> requests.Result:
@@ -96,7 +96,7 @@ class Reconciler:
         if conclusion.answer is summarize.Answer.NEVER:
             return requests.Result()
         if conclusion.answer is summarize.Answer.AFTER_INTERVAL:
-            return requests.Result(requeue_after=self.options.requeue_after(interval, self.rng))
+            return requests.Result(requeue_after=self.pacing.next_run(request, interval))
         raise failure or steps.StepFailedError(
             conclusion.error, condition=None, reason=reasons.FAILED
         )

@@ -1,7 +1,6 @@
 """What flags say about every run, and the words and addresses that follow from them."""
 
 import dataclasses
-import random
 
 from ocisource import settings
 from ocisource.oci import manifest
@@ -10,17 +9,13 @@ from ocisource.source import resolve
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """``advertised`` is the artifact server's address with scheme; ``retention_ttl`` in seconds.
-
-    ``jitter`` is the fraction of an interval by which it may vary.
-    """
+    """``advertised`` is the artifact server's address with scheme; ``retention_ttl`` in seconds."""
 
     platform: manifest.Platform
     advertised: str
     revision_format: str = settings.REVISION_HEX
     retention_ttl: float = 60.0
     retention_records: int = 2
-    jitter: float = 0.05
 
     def url(self, path: str) -> str:
         """The address of a stored path."""
@@ -31,7 +26,3 @@ class Options:
         if self.revision_format == settings.REVISION_HEX:
             return resolved.digest.hex
         return resolved.tag_at_digest
-
-    def requeue_after(self, interval: float, rng: random.Random) -> float:
-        """The interval in seconds with its jitter, so that objects spread over time."""
-        return interval * (1 + self.jitter * (2 * rng.random() - 1))

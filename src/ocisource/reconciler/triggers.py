@@ -10,7 +10,7 @@ import typing
 from ocisource.api import meta, ocirepository
 from ocisource.controller import informer
 from ocisource.controller import request as requests
-from ocisource.reconciler import newest
+from ocisource.reconciler import newest, pacing
 
 
 class Queue(typing.Protocol):
@@ -70,11 +70,20 @@ def use(kind: str, namespace: str, name: str) -> str:
 class Triggers:
     """Handlers for the informers."""
 
-    def __init__(self, *, queue: Queue, runs: Runs, objects: newest.Newest, uses: Uses) -> None:
+    def __init__(
+        self,
+        *,
+        queue: Queue,
+        runs: Runs,
+        objects: newest.Newest,
+        uses: Uses,
+        pace: pacing.Pacing,
+    ) -> None:
         self._queue = queue
         self._runs = runs
         self._objects = objects
         self._uses = uses
+        self._pace = pace
 
     def ocirepositories(self) -> informer.Handler[ocirepository.OCIRepository]:
         """The handler for the objects themselves."""
@@ -101,7 +110,10 @@ class Triggers:
 
     def _added(self, obj: ocirepository.OCIRepository, is_initial: bool) -> None:  # noqa: FBT001
         priority = requests.Priority.INTERVAL if is_initial else requests.Priority.USER
-        self._queue.add(informer.key_of(obj), priority)
+        request = informer.key_of(obj)
+        if is_initial:
+            self._pace.found_at_start(request)
+        self._queue.add(request, priority)
 
     def _updated(self, old: ocirepository.OCIRepository, new: ocirepository.OCIRepository) -> None:
         self._objects.observe(new)
@@ -118,6 +130,7 @@ class Triggers:
         self._objects.forget(obj)
         request = informer.key_of(obj)
         self._uses.record(request, frozenset())
+        self._pace.forget(request)
         self._queue.forget(request)
         if not self._runs.cancel(request):
             # A run for an object that is gone tidies up after it.

@@ -326,7 +326,7 @@ class LocalStore:
     def scrub(
         self,
         *,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
         is_cancelled: Callable[[], bool] = lambda: False,
         rate: float = upkeep.SCRUB_RATE,
     ) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ class Upkeep:
     def scrub(
         self,
         *,
-        sleep: Callable[[float], None],
+        sleep: Callable[[float], object],
         is_cancelled: Callable[[], bool],
         rate: float,
     ) -> tuple[str, ...]:
