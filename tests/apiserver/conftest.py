@@ -14,7 +14,7 @@ import pytest
 import yaml
 import yarl
 
-from ocisource.apiserver import server
+from ocisource.apiserver import server, store
 
 JSON = "application/json"
 MERGE = "application/merge-patch+json"
@@ -135,6 +135,14 @@ class Api(Client):
         return token_of(self.data_dir / "kubeconfig.readonly")
 
 
+def store_of(api: Api) -> store.Store:
+    """The store behind a server: five minutes of history are too long for a test."""
+    callbacks = api.running._stack._exit_callbacks  # type: ignore[attr-defined]
+    owners = (getattr(each[1], "__wrapped__", each[1]) for each in callbacks)
+    bound = (getattr(each, "__self__", None) for each in owners)
+    return next(each for each in bound if isinstance(each, store.Store))
+
+
 def token_of(path: pathlib.Path) -> str:
     """The token in a kubeconfig."""
     token: str = yaml.safe_load(path.read_text())["users"][0]["user"]["token"]
@@ -157,7 +165,7 @@ async def started(data_dir: pathlib.Path, **options: Any) -> AsyncIterator[Api]:
 
 @pytest.fixture
 def start() -> Callable[..., contextlib.AbstractAsyncContextManager[Api]]:
-    """Start servers: ``async with start(folder, host=…, manifests=…) as api``."""
+    """What starts servers of a test's own, as asynchronous context managers."""
     return started
 
 
@@ -171,14 +179,14 @@ async def api(tmp_path: pathlib.Path) -> AsyncIterator[Api]:
 async def until(condition: Callable[[], object]) -> None:
     """Wait until something that is about to happen has happened."""
     async with asyncio.timeout(_PATIENCE_SECONDS):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what happens is elsewhere
             await asyncio.sleep(_POLL_SECONDS)
 
 
 async def until_status(api: Client, path: str, status: int) -> Answer:
     """Ask again until a path answers with a status."""
     async with asyncio.timeout(_PATIENCE_SECONDS):
-        while (answer := await api.get(path)).status != status:
+        while (answer := await api.get(path)).status != status:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
     return answer
 

@@ -15,7 +15,6 @@ from ocisource.apiserver import (
     records,
     requests,
     selection,
-    server,
     store,
     watching,
 )
@@ -136,8 +135,7 @@ async def test_a_compacted_revision_is_gone(api: conftest.Api) -> None:
     """The stream holds one ERROR with code 410, and clients list anew."""
     for value in range(3):
         await api.create(conftest.CONFIG_MAPS, conftest.config_map(f"a{value}"))
-    # The store is reached into: five minutes of history are too long for a test.
-    held = _store_of(api.running)
+    held = conftest.store_of(api)
     await held.compact_to(held.revision)
     answer = await api.get(WATCH + "&resourceVersion=1")
     assert answer.status == 200
@@ -146,13 +144,6 @@ async def test_a_compacted_revision_is_gone(api: conftest.Api) -> None:
     status = line["object"]
     assert (status["code"], status["reason"]) == (410, "Expired")
     assert status["message"].startswith("too old resource version: 1 (")
-
-
-def _store_of(running: server.Running) -> store.Store:
-    callbacks = running._stack._exit_callbacks  # type: ignore[attr-defined]
-    owners = (getattr(each[1], "__wrapped__", each[1]) for each in callbacks)
-    bound = [getattr(each, "__self__", None) for each in owners]
-    return next(each for each in bound if isinstance(each, store.Store))
 
 
 async def test_tables_bring_their_columns_once(api: conftest.Api) -> None:
@@ -213,7 +204,7 @@ async def test_a_stop_ends_watches(
 async def test_a_lost_client_is_forgotten(api: conftest.Api) -> None:
     """A connection that breaks leaves no watcher behind."""
     async with api.watch(WATCH):
-        held = _store_of(api.running)
+        held = conftest.store_of(api)
         assert held._hub._feeds
     await conftest.until(lambda: not held._hub._feeds)
 

@@ -22,6 +22,7 @@ _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 _CORE_PARTS = 2
 _GROUP_PARTS = 3
 _INT64 = 2**63
+_MAX_DIGITS = 64  # of a number that is read at all
 _ANY_LABELS = selectors.LabelSelector()
 _ANY_FIELDS = selectors.FieldSelector()
 
@@ -97,9 +98,9 @@ class Query(Mapping[str, str]):
         if not text:
             return None
         digits = text[1:] if text[0] in "+-" else text
-        if not (digits.isascii() and digits.isdigit()) or len(digits) > len(str(_INT64)):
+        if not (digits.isascii() and digits.isdigit()):
             raise failures.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-        if not -_INT64 <= int(text) < _INT64:
+        if len(digits) > _MAX_DIGITS or not -_INT64 <= int(text) < _INT64:
             raise failures.bad_request(f'strconv.ParseInt: parsing "{text}": value out of range')
         return int(text)
 
