@@ -15,7 +15,7 @@ import pathlib
 import socket
 import typing
 import urllib.parse
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
 from ocisource import errors
 from ocisource.api import ocirepository
@@ -29,6 +29,7 @@ if typing.TYPE_CHECKING:
 DEFAULT_NAMESPACE = "flux-system"
 EMBEDDED_CONTEXT = "ocisource"  # as the kubeconfig of `ocisource up` names it
 _PROBE = 1.0  # seconds for a connection on this machine
+_GOODBYE = 0.05  # seconds; TLS wants an answer to its last message
 _GRACE = 0.1  # seconds after the deadline for a wait to say what it was waiting for
 
 Document = dict[str, typing.Any]
@@ -135,13 +136,22 @@ def run(
     place = locate(chosen)
     seconds = chosen.timeout if chosen.is_timeout_given or not is_endless else None
     try:
-        return asyncio.run(_run(chosen, place, work, seconds)) or 0
+        return asyncio.run(_settled(_run(chosen, place, work, seconds))) or 0
     except TimeoutError:
         if is_endless:
             return 0
         raise errors.DeadlineError(
             f"timed out after {durations.format_seconds(chosen.timeout)}; --timeout allows more"
         ) from None
+
+
+async def _settled(work: Coroutine[typing.Any, typing.Any, int | None]) -> int | None:
+    """Do the work; a stream that was cut gets the time to say goodbye to its server."""
+    try:
+        return await work
+    except TimeoutError:
+        await asyncio.sleep(_GOODBYE)
+        raise
 
 
 async def _run(

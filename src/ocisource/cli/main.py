@@ -200,8 +200,9 @@ def run(words: Sequence[str]) -> int:
         return _fail(error.text, 1)
     except (click.Abort, KeyboardInterrupt, asyncio.CancelledError):
         return _INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output is gone: that is no failure of ours.
+    except (BrokenPipeError, SystemExit):
+        # The reader of our output is gone, which click answers with an exit of its own: that is no
+        # failure of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code if isinstance(code, int) else 0
