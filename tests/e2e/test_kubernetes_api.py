@@ -93,7 +93,7 @@ def test_a_restarted_api_server_and_an_expired_token_are_survived(
 
 
 async def test_a_cluster_without_the_definition_is_told_at_once(tmp_path: pathlib.Path) -> None:
-    """One line that says what to do, exit code 1."""
+    """One line that says what to do, exit code 2."""
     running = await server.serve(tmp_path / "api", host="127.0.0.1", port=0, manifests=[])
     try:
         done = await _run(
@@ -107,7 +107,7 @@ async def test_a_cluster_without_the_definition_is_told_at_once(tmp_path: pathli
         )
     finally:
         await running.stop()
-    assert done.code == 1
+    assert done.code == 2
     assert (
         "✗ the cluster serves no ocirepositories.source.toolkit.fluxcd.io in v1 or v1beta2: "
         "install the CustomResourceDefinition first"

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import socket
 import time
 from collections.abc import Callable, Iterator
 
@@ -10,7 +11,7 @@ import pytest
 
 from ocisource.cli import replica
 from tests.e2e import cluster as clusters
-from tests.parts import kubectl, processes
+from tests.parts import kubectl, ports, processes
 
 
 @contextlib.contextmanager
@@ -184,3 +185,20 @@ def test_losing_the_lease_ends_the_process(cluster: clusters.Cluster) -> None:
         lost = f"lost the leader lease {cluster.namespace}/{replica.LEASE_NAME} to another"
         assert lost in leader.log()
     assert cluster.lease(replica.LEASE_NAME)["holderIdentity"] == "another"
+
+
+def test_a_stop_in_the_middle_of_a_fetch_gives_the_lease_up_in_time(
+    cluster: clusters.Cluster,
+) -> None:
+    """A registry that never answers does not keep the next leader waiting."""
+    with socket.create_server((ports.LOOPBACK, 0)) as silent:
+        address = f"{ports.LOOPBACK}:{silent.getsockname()[1]}"
+        with cluster.replica("first", *clusters.LEASE) as leader:
+            leader.lead()
+            cluster.declare("app", url=f"oci://{address}/app")
+            connection, _ = silent.accept()
+            with connection:
+                assert connection.recv(1)  # a request that will never be answered
+                assert leader.process.stop() == 0
+            assert "released lease" in leader.log()
+    assert not cluster.lease(replica.LEASE_NAME).get("holderIdentity")
