@@ -11,6 +11,7 @@ from typing import Any
 from ocisource.archive import repack
 
 BLOCK = 512
+NAME = 100
 END = bytes(2 * BLOCK)
 FILE, HARD_LINK, SYMLINK, DIRECTORY = b"0", b"1", b"2", b"5"
 
@@ -29,6 +30,7 @@ def header(
     is_signed: bool = False,
 ) -> bytes:
     """One header block; ``size_field`` and ``checksum`` replace what would be computed."""
+    assert len(name) <= NAME
     block = bytearray(BLOCK)
     block[: len(name)] = name
     block[100:108] = mode
@@ -93,10 +95,12 @@ def layer(*parts: bytes) -> bytes:
 
 def tree(files: dict[str, bytes]) -> list[bytes]:
     """Entries of files, in the order given; a name that ends in a slash is a directory."""
-    return [
-        directory(name.encode()) if name.endswith("/") else entry(name.encode(), data)
-        for name, data in files.items()
-    ]
+    parts = []
+    for text, data in files.items():
+        name = text.encode()
+        make = directory(name[:NAME]) if text.endswith("/") else entry(name[:NAME], data)
+        parts.append(make if len(name) <= NAME else gnu_long_name(name) + make)
+    return parts
 
 
 class Sink:
