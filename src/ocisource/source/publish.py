@@ -72,6 +72,7 @@ class Publisher:
             ignore=want.ignore,
             limits=self.limits,
             write=stage.write,
+            rewind=stage.rewind,
             is_cancelled=is_cancelled,
             spool_dir=self.spool_dir,
         )

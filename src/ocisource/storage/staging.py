@@ -60,6 +60,13 @@ class Stage:
             self._file.write(data)
         self._hasher.update(data)
 
+    def rewind(self) -> None:
+        """Forget what was written so far, to write from the start; raises StorageError."""
+        with failures.reported("failed to write to the store"):
+            self._file.seek(0)
+            self._file.truncate()
+        self._hasher = digests.Hasher()
+
     def finish(self) -> StagedBlob:
         """Flush everything to the disk; raises StorageError."""
         with failures.reported("failed to write to the store"):
