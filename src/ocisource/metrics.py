@@ -112,6 +112,26 @@ class Metrics:
             ("name",),
             registry=registry,
         )
+        self.token_cache_events = prometheus_client.Counter(
+            "gotk_token_cache_events_total",
+            "Cloud credentials asked for: cache_hit, cache_miss.",
+            ("event_type", *object_labels, "operation"),
+            registry=registry,
+        )
+        self.token_cache_requests = prometheus_client.Counter(
+            "gotk_token_cache_requests_total",
+            "Cloud logins by status: success, failure.",
+            ("status",),
+            registry=registry,
+        )
+        self.token_cached_items = prometheus_client.Gauge(
+            "gotk_token_cached_items", "Cloud credentials kept.", registry=registry
+        )
+        self.token_cache_evictions = prometheus_client.Counter(
+            "gotk_token_cache_evictions_total",
+            "Cloud credentials that made room for others.",
+            registry=registry,
+        )
         self.registry_requests = prometheus_client.Counter(
             "ocisource_registry_requests_total",
             "Requests to registries by method and status code.",

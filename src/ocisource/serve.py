@@ -22,8 +22,10 @@ from ocisource.controller import informer, manager, measures, reflector, workque
 from ocisource.controller import request as requests
 from ocisource.kube import client, events, notification, resources
 from ocisource.oci import manifest, registry
+from ocisource.oci.providers import logins, tokens
 from ocisource.reconciler import (
     access,
+    cloud,
     custody,
     fetch,
     kept,
@@ -39,6 +41,7 @@ from ocisource.reconciler import (
 from ocisource.reconciler import ocirepository as reconcilers
 from ocisource.source import publish, workers
 from ocisource.storage import fileserver, store
+from ocisource.wire import selectors
 
 COMPONENT = "source-controller"
 CONTROLLER = metrics.CONTROLLER
@@ -140,6 +143,15 @@ async def controller(
         stack.push_async_callback(server.stop, DOWNLOAD_GRACE)
         registries = registry.Registries(observed=observed)
         stack.push_async_callback(registries.close)
+        told = cloud.Measures(observed)
+        clouds = logins.Clouds(
+            cache=tokens.TokenCache(
+                size=chosen.token_cache_max_size,
+                duration=chosen.token_cache_max_duration,
+                observer=told,
+            )
+        )
+        stack.push_async_callback(clouds.close)
         notifier: notification.Notifier | None = None
         if chosen.events_addr:
             notifier = notification.Notifier(
@@ -159,8 +171,14 @@ async def controller(
             ),
             url=advertised_url(chosen, host=storage_address[0] and host, port=port),
             metrics=observed,
+            clouds=clouds,
         )
         objects = await parts.start(stack)
+        objects.add_handler(
+            informer.Handler(
+                on_delete=lambda obj: told.forget(obj.metadata.name, obj.metadata.namespace)
+            )
+        )
         yield Running(artifacts_url=parts.url, objects=objects, metrics=observed)
 
 
@@ -178,6 +196,7 @@ class _Parts:
     recorder: events.Recorder
     url: str
     metrics: metrics.Metrics
+    clouds: logins.Clouds
 
     async def start(
         self, stack: contextlib.AsyncExitStack
@@ -265,7 +284,11 @@ class _Parts:
         chosen = _options(self.chosen, self.url)
         texts = notify.Texts(revision_format=self.chosen.revision_format)
         writes = writer.Writer(
-            client=self.api, resource=self.resource, on_written=known.remember, fields=self.fields
+            client=self.api,
+            resource=self.resource,
+            on_written=known.remember,
+            fields=self.fields,
+            selector=selectors.LabelSelector.parse(self.chosen.watch_label_selector),
         )
         keeper = custody.Custody(
             store=self.store, workers=self.workers, recorder=told, options=chosen, log=log
@@ -274,7 +297,7 @@ class _Parts:
             objects=known,
             writer=writes,
             access=access.AccessReader(
-                client=self.api, uses=uses, recorder=told, cloud=None, log=log
+                client=self.api, uses=uses, recorder=told, cloud=self._logins(), log=log
             ),
             registries=self.registries,
             publisher=publish.Publisher(
@@ -301,6 +324,14 @@ class _Parts:
             clock=time.time,
             pacing=pace,
             log=log,
+        )
+
+    def _logins(self) -> cloud.Logins:
+        return cloud.Logins(
+            clouds=self.clouds,
+            client=self.api,
+            has_object_identity=self.chosen.has_gate(settings.OBJECT_LEVEL_WORKLOAD_IDENTITY),
+            default_account=self.chosen.default_service_account,
         )
 
 

@@ -58,6 +58,7 @@ def _flag(
     return dataclasses.field(default=default, metadata={_METADATA_KEY: flag})
 
 
+OBJECT_LEVEL_WORKLOAD_IDENTITY = "ObjectLevelWorkloadIdentity"
 REVISION_HEX = "hex"
 REVISION_TAG_AT_DIGEST = "tag@digest"
 
@@ -262,6 +263,11 @@ class Settings:
         "json lines, or readable ones",
         choices=("json", "console"),
     )
+
+    def has_gate(self, name: str) -> bool:
+        """Whether a feature gate is turned on; the last word about it counts."""
+        said = dict(item.split("=", 1) for item in self.feature_gates.split(",") if "=" in item)
+        return said.get(name) == "true"
 
 
 def flags() -> tuple[tuple[str, Flag, typing.Any], ...]:

@@ -265,3 +265,26 @@ def is_expired(error: BaseException) -> bool:
     return isinstance(error, errors.APIStatusError) and (
         error.code == GONE or error.reason in {"Expired", "Gone"}
     )
+
+
+class _TokenStatus(msgspec.Struct, frozen=True):
+    token: str = ""
+
+    def __repr__(self) -> str:
+        return "TokenStatus(redacted)"
+
+
+class _TokenAnswer(msgspec.Struct, frozen=True):
+    status: _TokenStatus = _TokenStatus()
+
+
+def token(body: bytes) -> str:
+    """The token in the answer to a TokenRequest; raises TransportError."""
+    try:
+        found = msgspec.json.decode(body, type=_TokenAnswer).status.token
+    except _UNREADABLE as exc:
+        # Without the cause: it may quote the body.
+        raise errors.TransportError("unreadable answer to a TokenRequest") from exc
+    if not found:
+        raise errors.TransportError("the answer to a TokenRequest holds no token")
+    return found

@@ -15,7 +15,7 @@ import os
 import random
 import time
 import typing
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
 import aiohttp
 import msgspec
@@ -216,6 +216,26 @@ class Client:
             is_limited=is_limited,
         )
         return self._reader(resource).object(await self._exchange.send(call))
+
+    async def create_token(
+        self, account: str, *, namespace: str, audiences: Sequence[str] = ()
+    ) -> str:
+        """A token of a ServiceAccount for these audiences (TokenRequest).
+
+        Raises APIStatusError (404 when there is no such account) and TransportError.
+        """
+        request = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"audiences": list(audiences)},
+        }
+        path = resources.SERVICE_ACCOUNTS.path(
+            namespace=namespace, name=account, subresource="token"
+        )
+        body = await self._exchange.send(
+            transport.Call("POST", path, body=msgspec.json.encode(request))
+        )
+        return answers.token(body)
 
     async def update(
         self,

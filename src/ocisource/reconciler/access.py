@@ -13,7 +13,7 @@ from ocisource.controller import request as requests
 from ocisource.kube import resources
 from ocisource.net import proxy as proxies
 from ocisource.net import redact, tls
-from ocisource.oci import credentials, reference, registry
+from ocisource.oci import credentials, registry
 from ocisource.reconciler import notify, reasons, steps, triggers
 
 _NOT_FOUND = 404
@@ -34,10 +34,18 @@ class Reader(typing.Protocol):
 class CloudLogin(typing.Protocol):
     """Gives keychains that log in to a cloud's registry when the registry first asks."""
 
+    def check(self, obj: ocirepository.OCIRepository) -> None:
+        """Raise StepFailedError where the object asks for what is off."""
+        ...
+
     def keychain(
-        self, obj: ocirepository.OCIRepository, repository: reference.Repository
+        self,
+        obj: ocirepository.OCIRepository,
+        *,
+        proxy: proxies.Proxy | None,
+        tls: tls.TLSIdentity | None,
     ) -> credentials.Keychain:
-        """A lazy keychain; raises StepFailedError where the object asks for what is off."""
+        """A lazy keychain, whose own requests go the way of the object's."""
         ...
 
 
@@ -51,12 +59,10 @@ class AccessReader:
     client: Reader
     uses: triggers.Uses
     recorder: notify.Recorder
-    cloud: CloudLogin | None
+    cloud: CloudLogin
     log: logs.Log
 
-    async def read(
-        self, obj: ocirepository.OCIRepository, repository: reference.Repository
-    ) -> registry.Access:
+    async def read(self, obj: ocirepository.OCIRepository) -> registry.Access:
         """The access for this object; raises StepFailedError (AuthenticationFailed)."""
         request = requests.Request(obj.metadata.namespace, obj.metadata.name)
         if _names_nothing(obj.spec):
@@ -64,7 +70,7 @@ class AccessReader:
             return _INSECURE if obj.spec.insecure else _PLAIN
         reading = _Reading(self.client, obj)
         try:
-            return await self._read(reading, obj, repository)
+            return await self._read(reading, obj)
         finally:
             self.uses.record(request, frozenset(reading.seen))
 
@@ -72,11 +78,10 @@ class AccessReader:
         self,
         reading: "_Reading",
         obj: ocirepository.OCIRepository,
-        repository: reference.Repository,
     ) -> registry.Access:
         failed = reasons.AUTHENTICATION_FAILED
         with steps.step(reasons.FETCH_FAILED, failed, "failed to get credential"):
-            keychain = await self._keychain(reading, obj, repository)
+            keychain = await self._keychain(reading, obj)
         with steps.step(reasons.FETCH_FAILED, failed, "failed to get proxy address"):
             secret = await reading.referenced(obj.spec.proxy_secret_ref)
             proxy = (
@@ -84,22 +89,27 @@ class AccessReader:
                 if secret is not None
                 else None
             )
+        if keychain is None:
+            self.cloud.check(obj)
         with steps.step(
             reasons.FETCH_FAILED,
             failed,
             f"failed to generate transport for '{redact.url(obj.spec.url)}'",
         ):
             identity = await self._identity(reading, obj)
+        if keychain is None:
+            keychain = self.cloud.keychain(obj, proxy=proxy, tls=identity)
         return registry.Access(
             keychain=keychain, tls=identity, proxy=proxy, is_insecure=obj.spec.insecure
         )
 
     async def _keychain(
-        self,
-        reading: "_Reading",
-        obj: ocirepository.OCIRepository,
-        repository: reference.Repository,
-    ) -> credentials.Keychain:
+        self, reading: "_Reading", obj: ocirepository.OCIRepository
+    ) -> credentials.Keychain | None:
+        """The keychain that Secrets make; None where a cloud is to log in.
+
+        A Secret of a type that holds no credentials counts too: it was meant to.
+        """
         secrets = await self._pull_secrets(reading, obj)
         if secrets:
             return credentials.PullSecrets.from_secrets(
@@ -108,15 +118,7 @@ class AccessReader:
             )
         if obj.spec.provider in {"", ocirepository.GENERIC_PROVIDER}:
             return credentials.ANONYMOUS
-        if self.cloud is None:
-            raise steps.StepFailedError(
-                f"spec.provider '{obj.spec.provider}' is not supported yet; name a Secret in "
-                "spec.secretRef instead",
-                condition=reasons.FETCH_FAILED,
-                reason=reasons.NOT_SUPPORTED,
-                is_stalling=True,
-            )
-        return self.cloud.keychain(obj, repository)
+        return None
 
     async def _pull_secrets(
         self, reading: "_Reading", obj: ocirepository.OCIRepository

@@ -76,7 +76,7 @@ class Fetcher:
 
         Raises StepFailedError, or AbandonedError when the object changed meanwhile.
         """
-        granted = await self.access.read(run.obj, want.wanted.repository)
+        granted = await self.access.read(run.obj)
         remote = self.registries.repository(want.wanted.repository, granted)
         limit = deadline.Deadline(text=want.timeout_text, seconds=want.timeout)
         resolved = await self._resolve(run, want, remote, granted, limit)
