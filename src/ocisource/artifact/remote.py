@@ -22,9 +22,11 @@ from ocisource.oci import (
     registry,
     semver,
 )
+from ocisource.oci.providers import logins
 from ocisource.source import pull as source_pull
 from ocisource.source import resolve as source_resolve
 
+GENERIC = "generic"
 AT_ONCE = 16  # tags that are looked up at the same time
 _SIGNATURES = (".sig", ".att", ".sbom")  # tags of cosign's signatures and the like
 
@@ -70,14 +72,20 @@ class Listed:
 def access(
     *,
     creds: str = "",
+    provider: str = GENERIC,
     is_insecure: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> registry.Access:
     """How registries are asked: with ``creds``, or else as the user's Docker config says.
 
-    ``creds`` is ``user:password``, or a ready bearer token. ``is_insecure`` allows plain HTTP and
-    any certificate. Raises CredentialError.
+    ``creds`` is ``user:password``, or a ready bearer token. Another ``provider`` (aws, azure, gcp)
+    logs in to its cloud as whoever runs this. ``is_insecure`` allows plain HTTP and any
+    certificate. Raises CredentialError.
     """
+    if provider != GENERIC:
+        # The threads of a login end with the process; they hold nothing to put back.
+        cloud = logins.Clouds(environ=environ, has_shell=True).keychain(provider)
+        return registry.Access(keychain=cloud, is_insecure=is_insecure)
     if creds:
         chosen = credentials.StaticKeychain(credentials.from_creds(creds))
         return registry.Access(keychain=chosen, is_insecure=is_insecure)

@@ -87,13 +87,12 @@ def access(values: typing.Mapping[str, typing.Any]) -> "registry.Access":
 
     provider = values["provider"]
     if provider != PROVIDERS[0]:
-        raise errors.CredentialError(
-            f"--provider {provider}: cloud logins of the command line are not built; use --creds, "
-            f"or a credential helper in the Docker config"
-        )
-    if values["creds"]:
+        output.say(output.ACTION, "logging in to registry with provider credentials")
+    elif values["creds"]:
         output.say(output.ACTION, "logging in to registry with credentials")
-    return remote.access(creds=values["creds"], is_insecure=values["insecure_registry"])
+    return remote.access(
+        creds=values["creds"], provider=provider, is_insecure=values["insecure_registry"]
+    )
 
 
 def run(chosen: shared.Chosen, work: Coroutine[typing.Any, typing.Any, T], *, failure: str) -> T:
