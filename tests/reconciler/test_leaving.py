@@ -2,7 +2,16 @@
 
 import asyncio
 import pathlib
+import typing
 
+import msgspec
+import pytest
+
+from ocisource import errors
+from ocisource.api import meta, ocirepository
+from ocisource.kube import resources
+from ocisource.reconciler import writer
+from ocisource.wire import selectors
 from tests.parts import processes
 from tests.reconciler import world as worlds
 from tests.reconciler.world import World
@@ -66,3 +75,49 @@ async def test_files_of_objects_that_went_meanwhile_are_collected_at_start(world
     async with world.controller():
         await gone(folder(world))
     assert folder(world).with_name("stays").exists()
+
+
+class Contested:
+    """A client whose patches come too late: another shard has written meanwhile."""
+
+    def __init__(self, live: ocirepository.OCIRepository) -> None:
+        self._live = live
+        self.patches = 0
+
+    async def get(self, *_: object, **__: object) -> typing.Any:
+        """The object as the other shard has it."""
+        return self._live
+
+    async def patch(self, *_: object, **__: object) -> typing.Any:
+        """Refused, because of the resourceVersion."""
+        self.patches += 1
+        raise errors.APIStatusError("the object has been modified", code=409)
+
+
+async def test_a_run_that_ends_after_the_object_left_writes_nothing() -> None:
+    """The conflict tells: the status is the other shard's now."""
+    ours = ocirepository.OCIRepository(metadata=meta.ObjectMeta(name="a", labels={"shard": "one"}))
+    theirs = msgspec.structs.replace(
+        ours, metadata=meta.ObjectMeta(name="a", labels={"shard": "two"}, resource_version="2")
+    )
+    contested = Contested(theirs)
+
+    async def sleep(_: float) -> None:
+        return
+
+    writes = writer.Writer(
+        client=contested,
+        resource=resources.Resource(
+            ocirepository.GROUP,
+            "v1",
+            ocirepository.PLURAL,
+            ocirepository.KIND,
+            ocirepository.OCIRepository,
+        ),
+        on_written=lambda _: None,
+        selector=selectors.LabelSelector.parse("shard=one"),
+        sleep=sleep,
+    )
+    with pytest.raises(errors.AbandonedError, match="left this shard"):
+        await writes.write_status(ours, ocirepository.Status(url="http://host/one"))
+    assert contested.patches == 1

@@ -17,10 +17,12 @@ from ocisource.api import conditions, ocirepository
 from ocisource.kube import patch as patches
 from ocisource.kube import resources
 from ocisource.reconciler import kept, reasons
+from ocisource.wire import selectors
 
 CONFLICT_TRIES = 5
 CONFLICT_PAUSE = 0.1  # seconds between two tries
 
+_ANY: typing.Final = selectors.LabelSelector()
 _CONFLICT = 409
 _NOT_FOUND = 404
 
@@ -52,12 +54,14 @@ class Writer:
     """Writes to OCIRepositories; ``on_written`` hears of each object that came back.
 
     ``fields`` are those of a status that the cluster keeps: no others are compared or sent.
+    ``selector`` tells our objects: what another shard has taken over is not written to any more.
     """
 
     client: Patcher
     resource: resources.Resource[ocirepository.OCIRepository]
     on_written: Callable[[ocirepository.OCIRepository], object]
     fields: kept.Kept = kept.EVERYTHING
+    selector: selectors.LabelSelector = _ANY
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
 
     async def add_finalizer(self, obj: ocirepository.OCIRepository) -> ocirepository.OCIRepository:
@@ -108,6 +112,8 @@ class Writer:
             obj.metadata.generation,
         ):
             raise errors.AbandonedError("the object has a newer generation")
+        if not self.selector.matches(live.metadata.labels):
+            raise errors.AbandonedError("the object left this shard")
         return live
 
     async def _set_finalizers(
