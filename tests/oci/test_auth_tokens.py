@@ -285,6 +285,8 @@ async def test_an_expired_token_on_a_public_image_is_explained(remote: Remote) -
         simulator.add_image("org/app", "1.0")
         with pytest.raises(errors.UnauthorizedError) as caught:
             await remote(simulator.host, user="alice", password="stale").resolve("1.0")
+        asked = [each for each in simulator.seen if each.path == "/token"]
+    assert len(asked) == 1, "the refusal is told, not asked for twice"
     text = str(caught.value)
     assert text.startswith(f"GET http://{simulator.host}/token?service=simulator&scope=")
     assert "incorrect username or password" in text

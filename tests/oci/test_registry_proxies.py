@@ -20,9 +20,11 @@ from tests.simulators.registry import Simulator, Tokens
 USERS = {"alice": "s3cret"}
 
 
-def server_context(authority: certificates.Authority, folder: pathlib.Path) -> ssl.SSLContext:
+def server_context(
+    authority: certificates.Authority, folder: pathlib.Path, *names: str
+) -> ssl.SSLContext:
     """A TLS server on loopback, signed by the test authority."""
-    files = authority.server().write(folder / "server")
+    files = authority.server(*names).write(folder / "server")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files.certificate, files.key)
     return context
@@ -97,19 +99,24 @@ async def test_a_real_proxy_passes_plain_http_on(
 async def test_the_environment_names_a_proxy(
     simulator: Simulator,
     remote: Remote,
-    start_proxy: Callable[..., parts.Proxy],
+    authority: certificates.Authority,
+    tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Loopback is exempt, as in Go; other hosts go through it."""
-    part = start_proxy()
-    monkeypatch.setenv("HTTPS_PROXY", part.url)
-    monkeypatch.setenv("HTTP_PROXY", part.url)
-    simulator.add_image("org/app", "1.0")
-    await remote(simulator.host).resolve("1.0")
-    assert part.requests() == []
-    with pytest.raises(errors.TransportError):
-        await remote("registry.invalid").resolve("1.0")
-    assert part.requests() == ["CONNECT registry.invalid:443"]
+    """Loopback is exempt, as in Go; other hosts go through it, unless NO_PROXY names them."""
+    context = server_context(authority, tmp_path, "registry.test")
+    access = registry.Access(tls=TLSIdentity(ca_pem=authority.certificate_pem))
+    async with proxies.connect() as proxy, Simulator(tls=context) as named:
+        proxy.routes["registry.test:443"] = ("127.0.0.1", named.port)
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("NO_PROXY", "10.0.0.0/8")
+        for each in (simulator, named):
+            each.add_image("org/app", "1.0")
+        await remote(simulator.host).resolve("1.0")
+        assert proxy.targets == []
+        await remote("registry.test", access=access).resolve("1.0")
+        assert proxy.targets == ["registry.test:443"]
 
 
 @pytest.mark.parametrize("is_locked", [True, False])

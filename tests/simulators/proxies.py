@@ -25,6 +25,8 @@ class Proxy:
 
     port: int = 0
     targets: list[str] = dataclasses.field(default_factory=list)
+    routes: dict[str, tuple[str, int]] = dataclasses.field(default_factory=dict)
+    """Where targets are in truth, for names that no resolver knows."""
     connections: set[asyncio.Task[None]] = dataclasses.field(default_factory=set)
 
 
@@ -117,9 +119,10 @@ async def _serving(
         if target is None:
             await writer.drain()
             return
-        proxy.targets.append(f"{target[0]}:{target[1]}")
+        name = f"{target[0]}:{target[1]}"
+        proxy.targets.append(name)
         try:
-            up_reader, up_writer = await asyncio.open_connection(*target)
+            up_reader, up_writer = await asyncio.open_connection(*proxy.routes.get(name, target))
         except OSError:
             writer.write(answer(False))
             await writer.drain()

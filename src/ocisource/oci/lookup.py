@@ -38,10 +38,11 @@ async def look_up(
     attempts = None
     try:
         answer = await connection.fetch(request)
-    except errors.TooManyRequestsError:
-        raise
     except errors.RegistryError as error:
-        if not error.status:
+        # Refused by the token service, or asked to wait: a GET would only ask once more.
+        if error.method != request.method or error.retry_after is not None:
+            raise
+        if isinstance(error, errors.TooManyRequestsError):
             raise
         attempts = 1  # the HEAD has been retried; the GET only tells what is wrong
     else:

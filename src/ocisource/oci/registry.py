@@ -72,7 +72,11 @@ class Access:
 
 
 class Registries:
-    """All registries this process speaks to; close() it at the end."""
+    """All registries this process speaks to; close() it at the end.
+
+    ``clock`` is monotonic and ``wall`` the time since the epoch, both in seconds; ``observed``
+    counts the answers that come.
+    """
 
     def __init__(
         self,
