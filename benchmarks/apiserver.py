@@ -1,0 +1,296 @@
+"""The embedded API beside a real kube-apiserver with etcd, the same load on both in one run.
+
+Writers patch ConfigMaps as fast as they are answered while watchers follow: ten that see
+everything, then a hundred of one object each. Meanwhile one reader asks for an object now and then:
+its 99th percentile is what a user waits. Watchers run in a process of their own, which counts lines
+and decodes nothing. etcd runs with --unsafe-no-fsync, ours with synchronous=FULL.
+
+    python -m benchmarks.apiserver [--seconds 6] [--objects 500]
+
+A real kube-apiserver is found through KUBEBUILDER_ASSETS; without one only ours is measured.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import signal
+import ssl
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+
+from ocisource.kube import config
+from tests.parts import kubernetes
+
+WRITERS = 16
+READ_PAUSE = 0.02  # seconds between two reads
+_MERGE = {"Content-Type": "application/merge-patch+json"}
+_PATH = "/api/v1/namespaces/default/configmaps"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Subject:
+    """An API server: where it is, how to reach it, which processes it is."""
+
+    name: str
+    url: str
+    ca: bytes
+    token: str
+    pids: tuple[int, ...]
+
+    def rss(self) -> int:
+        """Resident bytes of all its processes."""
+        pages = (pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1] for pid in self.pids)
+        return sum(map(int, pages)) * os.sysconf("SC_PAGESIZE")
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[aiohttp.ClientSession]:
+        """A session that trusts it and is its administrator."""
+        context = ssl.create_default_context(cadata=self.ca.decode())
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        async with aiohttp.ClientSession(
+            self.url,
+            connector=aiohttp.TCPConnector(ssl=context, limit=0),
+            headers={"Authorization": f"Bearer {self.token}"},
+            timeout=aiohttp.ClientTimeout(total=None),
+        ) as session:
+            yield session
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measured:
+    """Writes a second, lines that watchers saw a second, p99 of a GET in ms, RSS in MB."""
+
+    writes: float
+    seen: float
+    p99: float
+    rss: float
+
+
+async def load(
+    subject: Subject, *, watchers: int, is_one: bool, seconds: float, objects: int
+) -> Measured:
+    """Writers, watchers and a reader for some seconds."""
+    async with subject.session() as session, watching(subject, watchers, is_one=is_one) as watched:
+        end = time.monotonic() + seconds
+        written = 0
+        latencies: list[float] = []
+
+        async def write(number: int) -> None:
+            nonlocal written
+            rng = random.Random(number)
+            while time.monotonic() < end:
+                name = f"bench-{rng.randrange(objects)}"
+                body = json.dumps({"data": {"value": str(rng.random())}})
+                async with session.patch(f"{_PATH}/{name}", data=body, headers=_MERGE) as got:
+                    await got.read()
+                    got.raise_for_status()
+                written += 1
+
+        async def read() -> None:
+            while time.monotonic() < end:
+                began = time.perf_counter()
+                async with session.get(f"{_PATH}/bench-0") as got:
+                    await got.read()
+                latencies.append(time.perf_counter() - began)
+                await asyncio.sleep(READ_PAUSE)
+
+        await asyncio.gather(read(), *(write(number) for number in range(WRITERS)))
+        rss = subject.rss()
+        seen = await watched()
+    latencies.sort()
+    p99 = latencies[int(len(latencies) * 0.99) - 1] if latencies else 0.0
+    return Measured(written / seconds, seen / seconds, p99 * 1e3, rss / 1e6)
+
+
+@contextlib.asynccontextmanager
+async def watching(subject: Subject, count: int, *, is_one: bool) -> AsyncIterator["Watched"]:
+    """Run watchers in a process of their own; call what is yielded for the lines they saw."""
+    described = json.dumps(
+        {**dataclasses.asdict(subject), "ca": subject.ca.decode(), "count": count, "is_one": is_one}
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "benchmarks.apiserver",
+        "--watch",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(described.encode() + b"\n")
+    await process.stdout.readline()
+    watched = Watched(process)
+    try:
+        yield watched
+    finally:
+        await watched()
+
+
+class Watched:
+    """The watchers' process; calling ends it and returns the lines that were seen."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._seen: int | None = None
+
+    async def __call__(self) -> int:
+        """Lines seen by all watchers together."""
+        if self._seen is None:
+            self._process.send_signal(signal.SIGTERM)
+            out, _ = await self._process.communicate()
+            self._seen = int(out or b"0")
+        return self._seen
+
+
+async def _watch() -> None:
+    """The watchers' process: read what to do, say when all watch, count until ended."""
+    given = json.loads(sys.stdin.readline())
+    subject = Subject(
+        given["name"], given["url"], given["ca"].encode(), given["token"], tuple(given["pids"])
+    )
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    seen = 0
+    async with subject.session() as session:
+
+        async def follow(number: int, ready: asyncio.Event) -> None:
+            nonlocal seen
+            query = "?watch=1&timeoutSeconds=600"
+            if given["is_one"]:
+                query += f"&fieldSelector=metadata.name%3Dbench-{number}"
+            async with session.get(_PATH + query) as got:
+                ready.set()
+                async for chunk in got.content.iter_any():
+                    seen += chunk.count(b"\n")
+
+        ready = [asyncio.Event() for _ in range(given["count"])]
+        tasks = [asyncio.create_task(follow(n, each)) for n, each in enumerate(ready)]
+        await asyncio.gather(*(each.wait() for each in ready))
+        print("ready", flush=True)
+        await ended.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    print(seen, flush=True)
+
+
+async def fill(subject: Subject, objects: int) -> float:
+    """Create the objects; creations a second."""
+    began = time.monotonic()
+    numbers = iter(range(objects))
+    async with subject.session() as session:
+
+        async def work() -> None:
+            for number in numbers:
+                body = {"metadata": {"name": f"bench-{number}"}, "data": {"value": "0" * 200}}
+                async with session.post(_PATH, json=body) as got:
+                    await got.read()
+                    got.raise_for_status()
+
+        await asyncio.gather(*(work() for _ in range(WRITERS)))
+    return objects / (time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def embedded(folder: pathlib.Path) -> Iterator[Subject]:
+    """Ours, as `ocisource apiserver` runs it."""
+    import subprocess  # noqa: PLC0415 - the watchers' process does without it
+
+    argv = [sys.executable, "-m", "ocisource", "apiserver", "--api-addr", "127.0.0.1:0"]
+    with subprocess.Popen(
+        [*argv, "--data-dir", str(folder)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.stdout.readline()
+            cluster = config.load(folder / "kubeconfig")
+            login = asyncio.run(cluster.login_source.login())
+            yield Subject(
+                "embedded",
+                cluster.server,
+                cluster.certificate_authority.read(),
+                login.token,
+                (process.pid,),
+            )
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def real(folder: pathlib.Path) -> Iterator[Subject]:
+    """kube-apiserver and etcd."""
+    with kubernetes.start(folder) as plane:
+        ca = plane.ca_file.read_bytes()
+        pids = (plane.apiserver.pid, plane.etcd.pid)
+        yield Subject("kube-apiserver", plane.url, ca, kubernetes.ADMIN_TOKEN, pids)
+
+
+async def measure(subject: Subject, seconds: float, objects: int) -> dict[str, Measured]:
+    """Both loads on one subject."""
+    idle = subject.rss() / 1e6
+    created = await fill(subject, objects)
+    rows = {"create, no watcher": Measured(created, 0.0, 0.0, idle)}
+    for label, watchers, is_one in (
+        ("10 watchers of all", 10, False),
+        ("100 watchers of one each", 100, True),
+    ):
+        rows[label] = await load(
+            subject, watchers=watchers, is_one=is_one, seconds=seconds, objects=objects
+        )
+    return rows
+
+
+async def watcher_memory(subject: Subject, *, counts: tuple[int, ...]) -> None:
+    """RSS with that many idle watchers."""
+    for count in counts:
+        async with watching(subject, count, is_one=True):
+            print(f"  {count:5} watchers: RSS {subject.rss() / 1e6:7.1f} MB")
+
+
+def main() -> None:
+    """Entry point."""
+    if sys.argv[1:2] == ["--watch"]:
+        asyncio.run(_watch())
+        return
+    parser = argparse.ArgumentParser(description="the embedded API beside kube-apiserver")
+    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--objects", type=int, default=500)
+    chosen = parser.parse_args()
+    found: dict[str, dict[str, Measured]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        starts = [embedded]
+        if os.environ.get("KUBEBUILDER_ASSETS"):
+            starts.append(real)
+        for start in starts:
+            with start(pathlib.Path(folder) / start.__name__) as subject:
+                found[subject.name] = asyncio.run(measure(subject, chosen.seconds, chosen.objects))
+                if subject.name == "embedded":
+                    asyncio.run(watcher_memory(subject, counts=(10, 100, 1000)))
+    print(f"{'':26}{'server':16}{'writes/s':>9}{'seen/s':>9}{'p99 GET ms':>11}{'RSS MB':>8}")
+    for label in found["embedded"]:
+        for name, rows in found.items():
+            row = rows[label]
+            print(
+                f"{label:26}{name:16}{row.writes:9.0f}{row.seen:9.0f}{row.p99:11.1f}{row.rss:8.0f}"
+            )
+        if len(found) > 1:
+            ours, theirs = found["embedded"][label], found["kube-apiserver"][label]
+            print(
+                f"{'':26}{'ratio':16}{ours.writes / theirs.writes:9.2f}{'':9}"
+                f"{ours.p99 / theirs.p99 if theirs.p99 else 0:11.2f}{ours.rss / theirs.rss:8.2f}"
+            )
+
+
+if __name__ == "__main__":
+    main()
