@@ -3,7 +3,6 @@
 Errors are one line on standard error that says what to do; exit code 1, or 2 for wrong usage.
 """
 
-import asyncio
 import os
 import sys
 import typing
@@ -198,7 +197,7 @@ def run(words: Sequence[str]) -> int:
         return _fail(error.text, _USAGE)
     except errors.OcisourceError as error:
         return _fail(error.text, 1)
-    except (click.Abort, KeyboardInterrupt, asyncio.CancelledError):
+    except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
     except (BrokenPipeError, SystemExit):
         # The reader of our output is gone, which click answers with an exit of its own: that is no
