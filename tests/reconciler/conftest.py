@@ -1,5 +1,6 @@
 """The reconciler's tests run against every API server there is."""
 
+import asyncio
 import contextlib
 import pathlib
 import uuid
@@ -10,6 +11,7 @@ import pytest
 from ocisource.apiserver import server
 from ocisource.kube import config
 from ocisource.manifests import load
+from tests.reconciler import histories
 from tests.reconciler import world as worlds
 
 SUBJECTS = ("embedded", "kubernetes")
@@ -42,3 +44,16 @@ async def world(
         yield await stack.enter_async_context(
             worlds.create(config.load(subject), namespace=namespace, folder=tmp_path)
         )
+
+
+@pytest.fixture
+async def recorded(world: worlds.World) -> AsyncIterator[worlds.World]:
+    """A world whose every status is recorded, and found valid at the end of the test."""
+    watching = asyncio.create_task(world.watch())
+    try:
+        yield world
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
+    assert world.history, "nothing was recorded"
+    histories.check(world.history)
