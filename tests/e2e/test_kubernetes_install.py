@@ -38,6 +38,16 @@ def come_to_life(plane: kubernetes.ControlPlane, namespace: str) -> None:
     assert code == 200, answer
 
 
+def install_and_come_to_life(
+    plane: kubernetes.ControlPlane, home: pathlib.Path, namespace: str, *words: str
+) -> commands.Completed:
+    """Run the command while the Deployment becomes available."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(install, plane, home, *words)
+        come_to_life(plane, namespace)
+        return running.result()
+
+
 def test_an_installation_is_applied_verified_and_repeatable(
     own_plane: kubernetes.ControlPlane,
     tmp_path: pathlib.Path,
@@ -46,10 +56,7 @@ def test_an_installation_is_applied_verified_and_repeatable(
     """Progress on stderr, what became of each object on stdout; kubectl finds no drift."""
     namespace = f"install-{uuid.uuid4().hex[:8]}"
     words = (f"--namespace={namespace}", f"--image={_IMAGE}", "--timeout=60s")
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        running = pool.submit(install, own_plane, tmp_path / "home", *words)
-        come_to_life(own_plane, namespace)
-        done = running.result()
+    done = install_and_come_to_life(own_plane, tmp_path / "home", namespace, *words)
     assert (done.code, done.stderr.splitlines()) == (
         0,
         [
@@ -99,8 +106,8 @@ def test_a_definition_of_another_tool_is_left_alone_and_flux_is_noticed(
     document = json.loads(json.dumps(_deployment(namespace)))
     deployments = f"/apis/apps/v1/namespaces/{namespace}/deployments"
     assert own_plane.request("POST", deployments, document)[0] == 201
-    words = (f"--namespace={namespace}", f"--image={_IMAGE}", "--timeout=2s")
-    done = install(own_plane, tmp_path / "home", *words)
+    words = (f"--namespace={namespace}", f"--image={_IMAGE}", "--timeout=60s")
+    done = install_and_come_to_life(own_plane, tmp_path / "home", namespace, *words)
     subject = "CustomResourceDefinition/ocirepositories.source.toolkit.fluxcd.io"
     assert f"{subject} skipped" in done.stdout
     assert f"{subject} is another tool's; --force would replace it" in done.stderr
