@@ -175,6 +175,22 @@ def test_addresses() -> None:
     assert "secret" not in caught.value.text
 
 
+async def test_one_failure_of_many_is_an_error_of_ours(
+    host: str, tree: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No exception group reaches the caller."""
+    url = f"oci://{host}/org/many"
+    for tag in ("a", "b"):
+        await ocisource.push(f"{url}:{tag}", tree, source="s", revision="r")
+
+    async def fail(*_: object) -> None:
+        raise errors.NotFoundError("gone meanwhile")
+
+    monkeypatch.setattr(remote, "_listed", fail)
+    with pytest.raises(errors.NotFoundError, match="gone meanwhile"):
+        await remote.list_tags(remote.parse(url).repository)
+
+
 def test_tags_in_order() -> None:
     """Versions from new to old, pre-releases below their release, then the others."""
     tags = ["v0.9.0", "latest", "1.0.0-rc.1", "v0.10.0", "1.0.0", "a", "1.0"]

@@ -217,6 +217,16 @@ def test_build_writes_what_push_would_push(shell: terminal.Shell, tree: pathlib.
     assert not list(pathlib.Path().glob(".app.tgz*"))
 
 
+def test_an_empty_artifact_is_told(shell: terminal.Shell, repository: str) -> None:
+    """A file that the patterns leave out is pushed as nothing, but not in silence."""
+    pathlib.Path("logo.png").write_bytes(b"png")
+    text = "⚠️  the artifact is empty: all there is is left out (see --ignore-paths)\n"
+    pushed = shell("push", "artifact", f"oci://{repository}:v1", "-f", "logo.png", *WHENCE)
+    assert pushed.code == 0
+    assert text in pushed.err
+    assert text in shell("build", "artifact", "-p", "logo.png").err
+
+
 def test_versions_are_listed_newest_first(
     shell: terminal.Shell, repository: str, tree: pathlib.Path
 ) -> None:

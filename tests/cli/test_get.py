@@ -1,10 +1,13 @@
 """`get sources`: tables, data, selectors, and what is said when there is nothing."""
 
 import json
+import pathlib
+import sys
 
 import yaml
 
 from tests.cli import terminal
+from tests.parts import commands
 
 DIGEST = terminal.DIGEST
 
@@ -106,3 +109,26 @@ def test_wrong_selectors_are_usage_errors(cluster: terminal.Shell) -> None:
     assert labels.err.startswith("✗ unable to parse label selector: ")
     watched = cluster.here("get", "sources", "all", "--watch")
     assert watched.err == "✗ expected a single resource type, but found all\n"
+
+
+def test_names_and_contexts_are_completed(cluster: terminal.Shell, tmp_path: pathlib.Path) -> None:
+    """A shell is given the names of the namespace, and the kubeconfig's contexts."""
+    cluster.put("apple")
+    cluster.put("banana")
+    words = f"ocisource -n {cluster.namespace} suspend source oci"
+    for typed, count, found in (
+        (f"{words} a", "6", ["plain,apple"]),
+        (f"{words} ", "6", ["plain,apple", "plain,banana"]),
+        ("ocisource get sources oci --context zzz", "5", []),
+        ("ocisource -n nowhere get sources oci ", "6", []),
+    ):
+        environ = terminal.plain_environ(
+            tmp_path,
+            KUBECONFIG=str(cluster.kubeconfig),
+            _OCISOURCE_COMPLETE="bash_complete",
+            COMP_WORDS=typed,
+            COMP_CWORD=count,
+        )
+        code = "from ocisource.cli.main import main; main()"
+        done = commands.run([sys.executable, "-c", code], environ=environ)
+        assert done.stdout.split() == found

@@ -57,7 +57,7 @@ def test_from_push_to_reconcile(live: terminal.Shell, url: str) -> None:
     )
     seen = live("events", "--for", f"OCIRepository/{app}")
     assert "NewArtifact" in seen.out
-    logs = live("logs", "--data-dir", str(pathlib.Path(str(live.kubeconfig)).parent), "--name", app)
+    logs = live("logs", "--name", app)
     assert f" info OCIRepository/{app}.default - stored artifact" in logs.out
     assert live("delete", "source", "oci", app, "-s").code == 0
 

@@ -19,12 +19,16 @@ _CHUNK = 1 << 20  # bytes
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pushed:
-    """An artifact as the registry has it; ``size`` is the layer's, in bytes."""
+    """An artifact as the registry has it; ``size`` is the layer's, in bytes.
+
+    ``entries`` counts files and folders, the root included: 1 is an empty artifact.
+    """
 
     repository: str
     tag: str
     digest: str
     size: int
+    entries: int
 
     @property
     def url(self) -> str:
@@ -92,7 +96,13 @@ async def push(
             await there.upload_blob(config, artifact.CONFIG)
         body = artifact.body(layer, annotations=noted)
         put = await there.put_manifest(body, media_type=manifest.OCI_MANIFEST, reference=wanted.tag)
-    return Pushed(str(wanted.repository), wanted.tag, str(put.digest), layer.size)
+    return Pushed(
+        repository=str(wanted.repository),
+        tag=wanted.tag,
+        digest=str(put.digest),
+        size=layer.size,
+        entries=archive.built.entries,
+    )
 
 
 def noted_annotations(

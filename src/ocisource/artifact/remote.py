@@ -177,8 +177,11 @@ async def list_tags(
             async with free:
                 return await _listed(remote, tag)
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(tag)) for tag in tags]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(tag)) for tag in tags]
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from None
         return tuple(task.result() for task in tasks)
 
 
@@ -223,6 +226,14 @@ async def image_of(
     )
     media_type, body = await source_pull.image_manifest(remote, resolved, platform=platform)
     return source_pull.parse_image(media_type, body)
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first of several failures: they have one cause most of the time."""
+    error: BaseException = failures
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _newest(tags: Sequence[str], *, expression: str, pattern: str) -> str:

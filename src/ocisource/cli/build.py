@@ -43,5 +43,6 @@ def artifact(*, chosen: shared.Chosen, **values: typing.Any) -> None:
             ignore=remote.ignored(values),
             is_following=values["resolve_symlinks"],
         )
-        remote.run(chosen, work, failure=_FAILURE)
+        built = remote.run(chosen, work, failure=_FAILURE)
+    remote.warn_if_empty(built.entries)
     output.say(output.SUCCESS, f"artifact created at {target}")

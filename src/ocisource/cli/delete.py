@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import click
 
 from ocisource import errors
-from ocisource.cli import cluster, output, shared
+from ocisource.cli import cluster, completing, output, shared
 
 _WORD = "source oci"
 
 
 @shared.command()
-@click.argument("names", nargs=-1, metavar="NAME")
+@click.argument("names", nargs=-1, metavar="NAME", shell_complete=completing.sources)
 @click.option("-s", "--silent", "is_silent", is_flag=True, help="Do not ask first.")
 @shared.cluster_options
 @click.pass_context

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 import click
 
 from ocisource import errors
-from ocisource.cli import cluster, output, shared
+from ocisource.cli import cluster, completing, output, shared
 
 _KEPT_METADATA = ("name", "namespace", "labels", "annotations")
 Document = dict[str, typing.Any]
 
 
 @shared.command()
-@click.argument("names", nargs=-1, metavar="[NAME]")
+@click.argument("names", nargs=-1, metavar="[NAME]", shell_complete=completing.sources)
 @click.option("--all", "is_all", is_flag=True, help="Print all sources of the namespace.")
 @click.option("--with-credentials", is_flag=True, help="Print the pull Secrets, too.")
 @shared.cluster_options

@@ -8,7 +8,7 @@ import click
 
 from ocisource import errors
 from ocisource.api import ocirepository
-from ocisource.cli import cluster, output, rows, shared, watching
+from ocisource.cli import cluster, completing, output, rows, shared, watching
 
 _KINDS = (
     ("OCIRepository", "ocirepositories"),
@@ -49,7 +49,7 @@ def _options(function: F) -> F:
 
 
 @shared.command()
-@click.argument("name", required=False, default="")
+@click.argument("name", required=False, default="", shell_complete=completing.sources)
 @_options
 @click.pass_context
 def oci(ctx: click.Context, /, *, chosen: shared.Chosen, **values: typing.Any) -> None:

@@ -39,28 +39,14 @@ def artifacts(*, words: Sequence[str], chosen: shared.Chosen, **values: typing.A
     except errors.ReferenceInvalidError as error:
         raise errors.UsageError(error.text) from None
     login = remote.access(values)
-    try:
-        found = remote.run(
-            chosen,
-            artifact_remote.list_tags(
-                repository,
-                semver=values["filter_semver"],
-                pattern=values["filter_regex"],
-                access=login,
-            ),
-            failure=_FAILURE,
-        )
-    except* errors.OcisourceError as group:
-        raise errors.OcisourceError(_first(group)) from None
+    work = artifact_remote.list_tags(
+        repository,
+        semver=values["filter_semver"],
+        pattern=values["filter_regex"],
+        access=login,
+    )
+    found = remote.run(chosen, work, failure=_FAILURE)
     _show(url.removeprefix(reference.SCHEME), found, values["output"])
-
-
-def _first(group: BaseExceptionGroup[errors.OcisourceError]) -> str:
-    """The text of the first of several failures."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error.text if isinstance(error, errors.OcisourceError) else str(error)
 
 
 def _show(name: str, found: Sequence[typing.Any], output_: str | None) -> None:

@@ -131,7 +131,10 @@ def _folder(
         if not (given / places.LOGS).is_dir():
             raise errors.UsageError(f"--data-dir {given}: no logs of 'ocisource up' are there")
         return given / places.LOGS
-    has_cluster = bool(kubeconfig.find_files(chosen.kubeconfig, environ)) or bool(chosen.server)
+    files = kubeconfig.find_files(chosen.kubeconfig, environ)
+    if len(files) == 1 and (files[0].parent / places.LOGS / logfiles.NAME).is_file():
+        return files[0].parent / places.LOGS  # the kubeconfig of an `up`
+    has_cluster = bool(files) or bool(chosen.server)
     local = places.default_data_dir() / places.LOGS
     is_local = not has_cluster and "KUBERNETES_SERVICE_HOST" not in environ
     return local if is_local and local.is_dir() else None

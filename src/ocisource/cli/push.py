@@ -70,6 +70,7 @@ def artifact(*, words: Sequence[str], chosen: shared.Chosen, **values: typing.An
                 ),
                 failure=_FAILURE,
             )
+    remote.warn_if_empty(pushed.entries)
     if values["output"] is None:
         output.say(output.SUCCESS, f"artifact successfully pushed to {pushed}")
         return

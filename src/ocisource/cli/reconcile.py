@@ -9,7 +9,7 @@ import click
 
 from ocisource import errors
 from ocisource.api import conditions, ocirepository
-from ocisource.cli import cluster, output, shared, waiting
+from ocisource.cli import cluster, completing, output, shared, waiting
 
 _CONFLICT_PAUSES = (0.01, 0.05, 0.25, None)  # seconds between tries of the annotation
 
@@ -17,7 +17,7 @@ KIND = ocirepository.KIND
 
 
 @shared.command()
-@click.argument("names", nargs=-1, metavar="NAME")
+@click.argument("names", nargs=-1, metavar="NAME", shell_complete=completing.sources)
 @shared.cluster_options
 @click.pass_context
 def oci(ctx: click.Context, /, *, names: Sequence[str], chosen: shared.Chosen) -> None:

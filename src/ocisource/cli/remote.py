@@ -138,6 +138,15 @@ def local_path(text: str) -> Iterator[pathlib.Path]:
         yield path
 
 
+def warn_if_empty(entries: int) -> None:
+    """Say so when an archive holds nothing but its root."""
+    if entries <= 1:
+        output.say(
+            output.WARNING,
+            "the artifact is empty: all there is is left out (see --ignore-paths)",
+        )
+
+
 @contextlib.contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
     """A bar with bytes, rate and time left on a terminal, nothing elsewhere."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from ocisource.cli import flags, grammar
+from ocisource.cli import completing, flags, grammar
 
 TIMEOUT = 300.0  # seconds
 QPS, BURST = 50.0, 300
@@ -83,7 +83,14 @@ _CLUSTER = (
         metavar="FILE",
         help="Kubeconfig file.  [default: KUBECONFIG, ~/.kube/config, a running `ocisource up`]",
     ),
-    _option("--context", "context", default="", metavar="NAME", help="Context of the kubeconfig."),
+    _option(
+        "--context",
+        "context",
+        default="",
+        metavar="NAME",
+        shell_complete=completing.contexts,
+        help="Context of the kubeconfig.",
+    ),
     _TIMEOUT,
 )
 

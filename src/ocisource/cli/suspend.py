@@ -7,14 +7,14 @@ import click
 
 from ocisource import errors
 from ocisource.api import ocirepository
-from ocisource.cli import cluster, output, shared, waiting
+from ocisource.cli import cluster, completing, output, shared, waiting
 
 KIND = ocirepository.KIND
 _WORD = "source oci"  # what flux calls the kind
 
 
 @shared.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.sources)
 @click.option("--all", "is_all", is_flag=True, help="Suspend all sources of the namespace.")
 @shared.cluster_options
 @click.pass_context
@@ -38,7 +38,7 @@ def suspend_oci(
 
 
 @shared.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.sources)
 @click.option("--all", "is_all", is_flag=True, help="Resume all sources of the namespace.")
 @click.option(
     "--wait/--no-wait",
