@@ -17,14 +17,11 @@ from ocisource import errors
 T = TypeVar("T")
 
 
-class _Flight(Generic[T]):
-    """Work under way, and a future for each caller that waits for it."""
+class _Flight(set["asyncio.Future[T]"]):
+    """A future for each caller that waits, and the task of the work under way."""
 
-    __slots__ = ("task", "waiters")
-
-    def __init__(self) -> None:
-        self.task: asyncio.Task[None] | None = None
-        self.waiters: set[asyncio.Future[T]] = set()
+    __slots__ = ("task",)
+    task: asyncio.Task[None] | None
 
 
 class Flights(Generic[T]):
@@ -48,12 +45,12 @@ class Flights(Generic[T]):
             self._flights[key] = flight
             flight.task = loop.create_task(self._fly(key, flight, work))
         waiter: asyncio.Future[T] = loop.create_future()
-        flight.waiters.add(waiter)
+        flight.add(waiter)
         try:
             return await waiter
         finally:
-            flight.waiters.discard(waiter)
-            if not flight.waiters and flight.task is not None:
+            flight.discard(waiter)
+            if not flight and flight.task is not None:
                 self._land(key, flight)  # a caller that comes now must not join a dying task
                 flight.task.cancel()
 
@@ -66,18 +63,18 @@ class Flights(Generic[T]):
             result = await work()
         except asyncio.CancelledError:
             self._land(key, flight)
-            for waiter in flight.waiters:
+            for waiter in flight:
                 if not waiter.done():
                     waiter.set_exception(errors.AbandonedError("the registry client was closed"))
             raise
         except BaseException as error:  # noqa: BLE001 - the callers are told
             self._land(key, flight)
-            for waiter in flight.waiters:
+            for waiter in flight:
                 if not waiter.done():
                     waiter.set_exception(error)
         else:
             self._land(key, flight)
-            for waiter in flight.waiters:
+            for waiter in flight:
                 if not waiter.done():
                     waiter.set_result(result)
         flight.task = None
@@ -88,7 +85,13 @@ class Flights(Generic[T]):
 
     async def close(self) -> None:
         """End all work; its callers get AbandonedError."""
-        tasks = [each.task for each in self._flights.values() if each.task is not None]
+        flying = list(self._flights.values())
+        tasks = [each.task for each in flying if each.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for flight in flying:  # work that was ended before its first step has told nobody
+            for waiter in flight.waiters:
+                if not waiter.done():
+                    waiter.set_exception(errors.AbandonedError("the registry client was closed"))
+        self._flights.clear()
