@@ -105,7 +105,7 @@ def test_no_cluster_at_all(shell: terminal.Shell) -> None:
         (
             _NOBODY,
             1,
-            "cannot connect to the API server 127.0.0.1:1: ",
+            "cannot connect to the API server 127.0.0.1:1: connection refused\n",
         ),
     ],
 )
@@ -128,7 +128,7 @@ def test_namespaces(shell: terminal.Shell, monkeypatch: pytest.MonkeyPatch) -> N
     words = ("create", "source", "oci", "a", "--url", "oci://a.b/cd", "--tag", "v", "--export")
     assert "namespace: flux-system\n" in shell(*words).out
     assert "namespace: apps\n" in shell("-n", "apps", *words).out
-    assert "namespace: web\n" in shell("-n", "apps", *words, "-n", "web").out
+    assert "namespace: web\n" in shell("-n", "apps", *words, "-n=web").out
     monkeypatch.setenv("FLUX_SYSTEM_NAMESPACE", "sys")
     assert "namespace: sys\n" in shell(*words).out
     monkeypatch.setenv("FLUX_SYSTEM_NAMESPACE", "Not A Label")

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import socket
 import sys
 
 from ocisource.cli import cluster as clusters
@@ -81,3 +82,13 @@ def test_the_light_way_answers_as_the_full_client(cluster: terminal.Shell) -> No
     assert any(answers)
     other = shared.Chosen(namespace=cluster.namespace, tls_server_name="example.com")
     assert light.sources(clusters.locate(other), other, rows.Query(), {}) is None
+
+
+def test_a_silent_server_is_not_waited_for(shell: terminal.Shell) -> None:
+    """--timeout holds for every way of asking; the text says so."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"https://127.0.0.1:{server.getsockname()[1]}"
+        for words in (["get", "sources", "oci"], ["export", "source", "oci", "a"]):
+            result = shell(*words, "--server", address, "--timeout", "200ms")
+            text = "✗ timed out after 200ms; --timeout allows more\n"
+            assert (result.code, result.err) == (1, text)

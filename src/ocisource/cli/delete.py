@@ -56,6 +56,7 @@ def _is_sure() -> bool:
             err=True,
         )
     except click.Abort:
+        click.echo(err=True)
         return False
     if not sys.stdin.isatty():
         click.echo(err=True)  # nobody pressed return

@@ -2,7 +2,7 @@
 
 What differs from plain click, so that whoever knows flux is at home:
 
-1. A switch may be written ``--all``, ``--all=true`` or ``--all=false``.
+1. A switch may be written ``--all``, ``--all=true`` or ``--all=false``, a short option ``-n=apps``.
 2. Options shared by many commands (``-n``, ``--context``, …) may stand before the command too.
 3. A group may have a command of its own beside its subcommands: ``delete source oci NAME`` and
    ``delete -f FILE``.
@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+_SHORT = 2  # characters of an option such as -n
 _TRUE, _FALSE = ("true", "1", "t"), ("false", "0", "f")
 EARLY = "ocisource.early"  # key in a context's meta: options that stood before the command
 
@@ -118,7 +119,7 @@ class Group(click.Group):
 
 
 def switched(command: click.Command, args: Sequence[str]) -> list[str]:
-    """The words with ``--switch=true`` and ``--switch=false`` in click's own form.
+    """The words with ``--switch=true``, ``--switch=false`` and ``-n=apps`` in click's own form.
 
     A switch without a negative form of its own is left out when it is false.
     """
@@ -132,7 +133,9 @@ def switched(command: click.Command, args: Sequence[str]) -> list[str]:
         if word == "--":
             return [*words, *args[position:]]
         name, equals, value = word.partition("=")
-        if not equals or name not in switches or value.lower() not in (*_TRUE, *_FALSE):
+        if equals and name not in switches and len(name) == _SHORT and name[0] == "-" != name[1]:
+            words += [name, value]
+        elif not equals or name not in switches or value.lower() not in (*_TRUE, *_FALSE):
             words.append(word)
         elif value.lower() in _TRUE:
             words.append(name)

@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 import tempfile
+import time
 import typing
 import urllib.parse
 from collections.abc import Mapping, Sequence
@@ -17,8 +18,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 import ocisource
+from ocisource import errors
 from ocisource.api import ocirepository
 from ocisource.kube import logins
+from ocisource.wire import durations
 
 if typing.TYPE_CHECKING:
     from ocisource.cli import cluster, rows, shared
@@ -26,6 +29,7 @@ if typing.TYPE_CHECKING:
 
 _CONNECT = 10.0  # seconds
 _BODY_MAX = 64 << 20  # bytes of an answer
+_READ = 1 << 16  # bytes
 _PAGE = 500  # objects; a longer list is left to the full client
 _PROXIES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 
@@ -45,7 +49,10 @@ def sources(
     query: "rows.Query",
     environ: Mapping[str, str] = os.environ,
 ) -> Sequence[ocirepository.OCIRepository] | None:
-    """The sources that are wanted; None where the full client has to ask."""
+    """The sources that are wanted; None where the full client has to ask.
+
+    Raises DeadlineError when ``--timeout`` is over.
+    """
     login = _login(place.config, environ)
     if login is None:
         return None
@@ -56,9 +63,16 @@ def sources(
     words = urllib.parse.urlencode({key: value for key, value in asked.items() if value})
     group = f"{ocirepository.GROUP}/{ocirepository.VERSIONS[0]}"
     path = f"/apis/{group}/{folder}{ocirepository.PLURAL}?{words}"
+    seconds = min(chosen.timeout, _CONNECT)
     try:
-        body = _get(place.config, path, login, seconds=min(chosen.timeout, _CONNECT))
+        body = _get(place.config, path, login, seconds=seconds)
         found = msgspec.json.decode(body, type=_List) if body is not None else None
+    except TimeoutError:
+        if seconds < chosen.timeout:
+            return None
+        raise errors.DeadlineError(
+            f"timed out after {durations.format_seconds(seconds)}; --timeout allows more"
+        ) from None
     except (OSError, http.client.HTTPException, ValueError, RecursionError):
         return None
     if found is None or found.metadata.continue_:
@@ -80,6 +94,7 @@ def _get(
     cluster: "config.ClusterConfig", path: str, source: logins.MaterialLogin, *, seconds: float
 ) -> bytes | None:
     """The body of a positive answer."""
+    until = time.monotonic() + seconds
     login = _answer(source)
     server = urllib.parse.urlsplit(cluster.server)
     if server.scheme != "https" or server.hostname is None:
@@ -95,10 +110,21 @@ def _get(
             _connect_as(connection, cluster.tls_server_name, cluster, login)
         connection.request("GET", server.path.rstrip("/") + path, headers=headers)
         answer = connection.getresponse()
-        body = answer.read(_BODY_MAX + 1)
-        return body if answer.status == http.HTTPStatus.OK and len(body) <= _BODY_MAX else None
+        return _read(answer, until) if answer.status == http.HTTPStatus.OK else None
     finally:
         connection.close()
+
+
+def _read(answer: http.client.HTTPResponse, until: float) -> bytes | None:
+    """The whole body; None if it is too large, TimeoutError if it drips too slowly."""
+    body = bytearray()
+    while data := answer.read1(_READ):
+        body += data
+        if len(body) > _BODY_MAX:
+            return None
+        if time.monotonic() > until:
+            raise TimeoutError
+    return bytes(body)
 
 
 def _connect_as(

@@ -242,7 +242,10 @@ def _translated(host: str) -> typing.Iterator[None]:
     except aiohttp.ClientConnectorSSLError as exc:
         raise errors.TLSError(f"TLS with the API server {host}: {exc.os_error}") from exc
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
-        reason = getattr(exc, "strerror", None) or "connect timeout"
+        number = getattr(exc, "errno", None) or 0
+        # asyncio's own text repeats the address; a failed look-up has a negative number.
+        reason = os.strerror(number).lower() if number > 0 else getattr(exc, "strerror", None)
+        reason = reason or "connect timeout"
         raise errors.NotSentError(f"cannot connect to the API server {host}: {reason}") from exc
     except TimeoutError as exc:
         raise errors.DeadlineError(f"the API server {host} did not answer in time") from exc
