@@ -91,7 +91,7 @@ class Flights(Generic[T]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for flight in flying:  # work that was ended before its first step has told nobody
-            for waiter in flight.waiters:
+            for waiter in flight:
                 if not waiter.done():
                     waiter.set_exception(errors.AbandonedError("the registry client was closed"))
         self._flights.clear()
