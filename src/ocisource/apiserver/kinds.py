@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from ocisource import errors
 from ocisource.apiserver import (
     builtins,
+    decoding,
     eventversions,
     failures,
     fielderrors,
@@ -49,6 +50,11 @@ class CustomRules:
     def decode(self, obj: Mapping[str, Any]) -> tuple[Object, list[str]]:
         """Coerce the metadata, drop unknown fields, fill in the schema's defaults."""
         decoded = dict(obj)
+        if not isinstance(obj.get("metadata"), dict | None):
+            raise errors.InvalidInputError(
+                f"json: cannot unmarshal {decoding.json_kind(obj['metadata'])} into Go struct "
+                "field .metadata of type v1.ObjectMeta"
+            )
         decoded["metadata"], unknown = objectmeta.coerce(obj.get("metadata"))
         if self._structural is not None:
             unknown = unknown + self._structural.prune(decoded)

@@ -399,7 +399,8 @@ def check_type(kind: kinds.Kind, value: Any) -> None:
     """Refuse a body that says it is something else; raises APIStatusError."""
     if not isinstance(value, dict):
         raise kind.cannot_be_handled("json: cannot unmarshal into Go value of type map")
-    api_version, name = value.get("apiVersion") or "", value.get("kind") or ""
+    api_version, name = value.get("apiVersion"), value.get("kind")
+    api_version, name = (each if each is not None else "" for each in (api_version, name))
     if not isinstance(api_version, str) or not isinstance(name, str):
         raise kind.cannot_be_handled("apiVersion and kind must be strings")
     if kind.builtin is None:
