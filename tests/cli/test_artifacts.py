@@ -217,6 +217,26 @@ def test_build_writes_what_push_would_push(shell: terminal.Shell, tree: pathlib.
     assert not list(pathlib.Path().glob(".app.tgz*"))
 
 
+def test_the_tar_of_a_single_file_is_flux_own(shell: terminal.Shell) -> None:
+    """Byte facts: a root of mode 0700, USTAR without padding to records, no owner, no time."""
+    pathlib.Path("x").write_bytes(b"1")
+    pathlib.Path("x").chmod(0o644)
+    shell("build", "artifact", "-p", "x", "-o", "x.tgz")
+    tar = gzip.decompress(pathlib.Path("x.tgz").read_bytes())
+    assert len(tar) == 2560
+    assert tar[:2] == b".\0"
+    assert tar[100:108] == b"0000700\0"
+    assert tar[512:514] == b"x\0"
+    assert tar[612:620] == b"0000644\0"
+    for start in (0, 512):
+        assert tar[start + 108 : start + 124] == b"0000000\0" * 2
+        assert tar[start + 136 : start + 148] == b"00000000000\0"
+        assert tar[start + 257 : start + 265] == b"ustar\x0000"
+        assert tar[start + 265 : start + 329] == bytes(64)
+        assert tar[start + 329 : start + 345] == b"0000000\0" * 2
+    assert tar[-1024:] == bytes(1024)
+
+
 def test_an_empty_artifact_is_told(shell: terminal.Shell, repository: str) -> None:
     """A file that the patterns leave out is pushed as nothing, but not in silence."""
     pathlib.Path("logo.png").write_bytes(b"png")

@@ -7,11 +7,12 @@ import typing
 
 from aiohttp import web
 
+from ocisource import errors
 from ocisource import logs as product_logs
 from ocisource.cli import logfiles, loglines, report, stats
-from ocisource.kube import client, resources
+from ocisource.kube import client, patch, resources
 from tests.cli import terminal
-from tests.parts import ports
+from tests.parts import kubernetes, ports, processes
 
 DOCUMENT: resources.Resource[dict[str, typing.Any]] = resources.EVENTS.read_as(dict)
 
@@ -322,3 +323,145 @@ def test_logs_of_pods(shell: terminal.Shell, tmp_path: pathlib.Path) -> None:
     assert (result.code, result.out, result.err) == (0, text, "")
     path = "/api/v1/namespaces/flux-system/pods/good/log?container=manager&tailLines=5"
     assert asked[-1] == path
+
+
+def create(shell: terminal.Shell, resource: resources.Resource[typing.Any], **body: object) -> None:
+    """Make any object in the test's namespace; one that is there is fine."""
+
+    async def work(api: client.Client) -> None:
+        namespace = shell.namespace if resource.is_namespaced else ""
+        try:
+            await api.create(
+                resource,
+                {"apiVersion": resource.api_version, "kind": resource.kind, **body},
+                namespace=namespace,
+            )
+        except errors.APIStatusError as error:
+            if error.reason != "AlreadyExists":
+                raise
+
+    shell.api(work)
+
+
+KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
+KUSTOMIZATIONS: resources.Resource[dict[str, typing.Any]] = resources.Resource(
+    KUSTOMIZE, "v1", "kustomizations", "Kustomization", dict
+)
+CRDS: resources.Resource[dict[str, typing.Any]] = resources.Resource(
+    "apiextensions.k8s.io",
+    "v1",
+    "customresourcedefinitions",
+    "CustomResourceDefinition",
+    dict,
+    is_namespaced=False,
+)
+CONFIG_MAPS: resources.Resource[dict[str, typing.Any]] = resources.CONFIG_MAPS.read_as(dict)
+
+
+def with_kustomizations(shell: terminal.Shell) -> None:
+    """Give the cluster a kind Kustomization, of any content."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema},
+    }
+    names = {"kind": "Kustomization", "plural": "kustomizations", "singular": "kustomization"}
+    create(
+        shell,
+        CRDS,
+        metadata={"name": f"kustomizations.{KUSTOMIZE}"},
+        spec={"group": KUSTOMIZE, "scope": "Namespaced", "names": names, "versions": [version]},
+    )
+
+    async def is_served(api: client.Client) -> bool:
+        return "kustomizations" in await api.discover(KUSTOMIZE, "v1")
+
+    processes.poll(lambda: bool(shell.api(is_served)), what="the kind Kustomization")
+
+
+def test_trace_from_an_object_to_its_source(cluster: terminal.Shell) -> None:
+    """Through the owner, its labels, and the Kustomization that they name."""
+    ns = cluster.namespace
+    with_kustomizations(cluster)
+    cluster.put("app", spec={"ref": {"tag": "v1"}}, status=terminal.ready("stored"))
+    source = {"kind": "OCIRepository", "name": "app"}
+    create(
+        cluster,
+        KUSTOMIZATIONS,
+        metadata={"name": "apps", "namespace": ns},
+        spec={"path": "./apps", "sourceRef": source},
+    )
+    labels = {f"{KUSTOMIZE}/name": "apps", f"{KUSTOMIZE}/namespace": ns}
+    create(cluster, CONFIG_MAPS, metadata={"name": "owner", "namespace": ns, "labels": labels})
+
+    async def uid(api: client.Client) -> str:
+        found = await api.get(CONFIG_MAPS, "owner", namespace=ns)
+        return str(found["metadata"]["uid"])
+
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": cluster.api(uid)}
+    owned = {"name": "owned", "namespace": ns, "ownerReferences": [owner]}
+    create(cluster, CONFIG_MAPS, metadata=owned)
+    result = cluster.here("trace", "configmap", "owned")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == (
+        "\nObject:          ConfigMap/owned\n"
+        f"Namespace:       {ns}\n"
+        "Status:          Managed by Flux\n"
+        "---\n"
+        "Kustomization:   apps\n"
+        f"Namespace:       {ns}\n"
+        "Path:            ./apps\n"
+        "Revision:\n"
+        "Status:          Unknown\n"
+        "---\n"
+        "OCIRepository:   app\n"
+        f"Namespace:       {ns}\n"
+        "URL:             oci://example.com/org/app\n"
+        "Tag:             v1\n"
+        f"Revision:        6.3.5@sha256:{terminal.DIGEST}\n"
+        "Status:          Last reconciled at 2022-06-14 11:23:36 +0000 UTC\n"
+        "Message:         stored\n"
+    )
+    words = ("trace", "owner", "--kind", "ConfigMap", "--api-version", "v1")
+    assert cluster.here(*words).code == 0
+
+
+def test_check_of_a_deployment(
+    shell: terminal.Shell, source_api: kubernetes.ControlPlane, namespace: str
+) -> None:
+    """Not ready without pods, ready with one; the image is told."""
+    shell.use(source_api.kubeconfig(), namespace=namespace)
+    deployments: resources.Resource[dict[str, typing.Any]] = resources.Resource(
+        "apps", "v1", "deployments", "Deployment", dict
+    )
+    labels = {"app": "source-controller", "app.kubernetes.io/part-of": "flux"}
+    containers = [{"name": "manager", "image": "example.com/ocisource:v0.1.0"}]
+    create(
+        shell,
+        deployments,
+        metadata={"name": "source-controller", "namespace": namespace, "labels": labels},
+        spec={
+            "selector": {"matchLabels": {"app": "source-controller"}},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
+        },
+    )
+    before = shell.here("check")
+    assert "✗ source-controller: deployment not ready\n► example.com/ocisource:v0" in before.err
+    assert before.code == 1
+
+    async def settle(api: client.Client) -> None:
+        status = {"replicas": 1, "readyReplicas": 1}
+        await api.patch(
+            deployments,
+            "source-controller",
+            patch.merge({"status": status}),
+            namespace=namespace,
+            subresource="status",
+        )
+
+    shell.api(settle)
+    after = shell.here("check")
+    assert "✔ source-controller: deployment ready\n" in after.err
+    assert (after.code, after.err.splitlines()[-1]) == (0, "✔ all checks passed")
