@@ -114,27 +114,28 @@ def _deprecation(spec: Mapping[str, Any], name: str) -> str:
 
 
 def _name_conflict(spec: Mapping[str, Any], registry: resources.Registry) -> tuple[str, str] | None:
-    """Why the names cannot be had: reason and message of apiextensions' naming controller."""
+    """Why the names cannot be had: reason and message of apiextensions' naming controller.
+
+    It looks at one name after the other, and tells of the last that is taken.
+    """
     names = spec["names"]
     plural = names.get("plural", "")
-    words = {plural, names.get("singular", ""), *(names.get("shortNames") or ())} - {""}
-    kinds = {names.get("kind", ""), names.get("listKind", "")} - {""}
-    for other in registry:
-        if other.group != spec["group"] or other.plural == plural:
-            continue
-        taken = words & {other.plural, other.singular, *other.short_names}
-        if taken:
-            return _reason(min(taken), names), f'"{min(taken)}" is already in use'
-        taken = kinds & {other.kind, other.list_name}
-        if taken:
-            return "KindConflict", f'"{min(taken)}" is already in use'
-    return None
-
-
-def _reason(word: str, names: Mapping[str, Any]) -> str:
-    if word == names.get("plural"):
-        return "PluralConflict"
-    return "SingularConflict" if word == names.get("singular") else "ShortNamesConflict"
+    others = [each for each in registry if each.group == spec["group"] and each.plural != plural]
+    words = {word for each in others for word in (each.plural, each.singular, *each.short_names)}
+    kinds = {kind for each in others for kind in (each.kind, each.list_name)}
+    wanted = (
+        ("PluralConflict", (plural,), words),
+        ("SingularConflict", (names.get("singular", ""),), words),
+        ("ShortNamesConflict", tuple(names.get("shortNames") or ()), words),
+        ("KindConflict", (names.get("kind", ""),), kinds),
+        ("ListKindConflict", (names.get("listKind", ""),), kinds),
+    )
+    problem = None
+    for reason, called, taken in wanted:
+        for name in called:
+            if name and name in taken:
+                problem = reason, f'"{name}" is already in use'
+    return problem
 
 
 def _set_condition(
