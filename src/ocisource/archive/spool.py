@@ -44,7 +44,10 @@ def _failed(exc: OSError) -> errors.StorageError:
 
 
 class Spool:
-    """Windows of a stream, each of WINDOW bytes but the last, in the order they were added."""
+    """Windows of a stream, each of WINDOW bytes but the last, in the order they were added.
+
+    The first ones stay in memory, up to a bound; the file holds the rest.
+    """
 
     __slots__ = ("_directory", "_file", "_memory_bound", "_windows")
 
@@ -67,22 +70,14 @@ class Spool:
             self._file.close()
             self._file = None
 
-    @property
-    def is_full(self) -> bool:
-        """Whether memory holds all it may, so that the next window begins a file."""
-        return self._file is None and (len(self._windows) + 1) * WINDOW > self._memory_bound
-
     def add(self, window: bytes) -> None:
         """Append a window."""
-        if self.is_full:
-            self._file = temporary_file(self._directory)
-            for held in self._windows:
-                write(self._file, held)
-            self._windows = []
-        if self._file is None:
+        if (len(self._windows) + 1) * WINDOW <= self._memory_bound:
             self._windows.append(window)
-        else:
-            write(self._file, window)
+            return
+        if self._file is None:
+            self._file = temporary_file(self._directory)
+        write(self._file, window)
 
     def taken(self) -> list[bytes]:
         """The windows held in memory, which are the caller's from now on."""
@@ -91,12 +86,12 @@ class Spool:
 
     def data(self, offset: int, size: int) -> bytes | memoryview:
         """At most SMALL bytes from ``offset`` on."""
-        if self._file is not None:
-            return os.pread(self._file.fileno(), size, offset)
         number, start = divmod(offset, WINDOW)
-        window = self._windows[number]
+        if number >= len(self._windows):
+            return self._read(offset, size)
         if start + size > WINDOW:
-            return window[start:] + self._windows[number + 1][: start + size - WINDOW]
+            return b"".join(self.pieces(offset, size))
+        window = self._windows[number]
         return (
             memoryview(window)[start : start + size]
             if size > COPIED
@@ -109,8 +104,13 @@ class Spool:
         while offset < end:
             number, start = divmod(offset, WINDOW)
             length = min(WINDOW - start, end - offset)
-            if self._file is not None:
-                yield memoryview(os.pread(self._file.fileno(), length, offset))
-            else:
+            if number < len(self._windows):
                 yield memoryview(self._windows[number])[start : start + length]
+            else:
+                yield memoryview(self._read(offset, length))
             offset += length
+
+    def _read(self, offset: int, size: int) -> bytes:
+        """Bytes of windows that are in the file."""
+        assert self._file is not None
+        return os.pread(self._file.fileno(), size, offset - len(self._windows) * WINDOW)
