@@ -112,9 +112,9 @@ async def serve(
 ) -> AsyncIterator[Cloud]:
     """A cloud on a free port of loopback."""
     cloud = Cloud(dict(answers or {}), upstream=upstream)
-    runner = web.ServerRunner(web.Server(cloud.handle))  # type: ignore[arg-type]
+    runner = web.ServerRunner(web.Server(cloud.handle), shutdown_timeout=0.1)  # type: ignore[arg-type]
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls, shutdown_timeout=0.1)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     cloud.port = runner.addresses[0][1]
     try:
