@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import multidict
+import yarl
 
 from ocisource import errors
 from ocisource.net import redact
@@ -33,13 +34,18 @@ HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A whole answer; ``url`` is where it came from in the end, not redacted."""
+    """A whole answer; ``address`` is where it came from in the end."""
 
     method: str
-    url: str
+    address: yarl.URL
     status: int
     headers: multidict.CIMultiDictProxy[str]
     body: bytes = b""
+
+    @property
+    def url(self) -> str:
+        """Where it came from, not redacted."""
+        return str(self.address)
 
     @property
     def content_type(self) -> str:
@@ -89,7 +95,7 @@ def bare(response: aiohttp.ClientResponse) -> Answer:
     """A response that has no body."""
     return Answer(
         method=response.method,
-        url=str(response.url),
+        address=response.url,
         status=response.status,
         headers=response.headers,
     )
@@ -118,7 +124,7 @@ async def read(response: aiohttp.ClientResponse, *, bound: int, what: str) -> An
         response.release()
     return Answer(
         method=method,
-        url=url,
+        address=response.url,
         status=response.status,
         headers=response.headers,
         body=b"".join(chunks),
@@ -141,7 +147,11 @@ async def read_head(response: aiohttp.ClientResponse, *, bound: int) -> Answer:
     finally:
         response.release()
     return Answer(
-        method=method, url=url, status=response.status, headers=response.headers, body=body
+        method=method,
+        address=response.url,
+        status=response.status,
+        headers=response.headers,
+        body=body,
     )
 
 

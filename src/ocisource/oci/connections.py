@@ -208,7 +208,6 @@ class Connections:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
             headers={"User-Agent": limits.USER_AGENT, "Accept-Encoding": "identity"},
-            skip_auto_headers=("Accept", "Content-Type"),
             auto_decompress=False,
             requote_redirect_url=False,
             trust_env=False,

@@ -16,6 +16,7 @@ Example::
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Hashable
@@ -225,17 +226,21 @@ class RemoteRepository:
     # ------------------------------------------------------------------ inside
 
     async def _look_up(self, identifier: str) -> Descriptor:
-        async def work(pool: pools.Pool) -> Descriptor:
-            key = (pool, self._repository.path, identifier)
-            found: Descriptor = await self._registries.probes.share(
-                key,
-                lambda: lookup.look_up(
-                    pool.transport, self._repository, identifier, scope=self._scope(_PULL)
-                ),
-            )
-            return found
+        try:
+            return await self._probe(identifier)
+        except errors.RegistryError as error:
+            if not await self._renew(error):
+                raise
+        return await self._probe(identifier)
 
-        return await self._renewing(work)
+    async def _probe(self, identifier: str) -> Descriptor:
+        pool = await self._pool()
+        work = functools.partial(
+            lookup.look_up, pool.transport, self._repository, identifier, scope=self._scope(_PULL)
+        )
+        key = (pool, self._repository.path, identifier)
+        found: Descriptor = await self._registries.probes.share(key, work)
+        return found
 
     async def _tags(self, pool: pools.Pool) -> tuple[str, ...]:
         registries = self._registries

@@ -46,8 +46,7 @@ _KEEPING_METHOD = frozenset({307, 308})
 _REFUSED = frozenset({400, 401, 403})
 _HIDDEN = frozenset({403, 404})
 _DOUBTED = _REFUSED | _HIDDEN
-# Nobody, with a token, with the scope that was named then: whether it is the last try.
-_AUTHORIZED_TRIES = (False, False, True)
+_AUTHORIZED_TRIES = 3  # as nobody, with a token, with the scope that was named then
 _WIRE_HOSTS = {"index.docker.io": "registry-1.docker.io"}
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _ERROR = 400
@@ -204,9 +203,13 @@ class Transport:
                     raise self.refusal(answer, retry_after=asked)
             except errors.ConnectionLostError:
                 is_repeatable = request.is_token or request.method in _IDEMPOTENT
+                self._forget_scheme()
                 if not is_repeatable or not self._patience.has_more(retry, request.attempts):
                     raise
                 asked = None
+            except errors.TransportError:
+                self._forget_scheme()
+                raise
             if asked is None:  # else the gate waits
                 await self._patience.pause(retry)
             retry += 1
@@ -216,30 +219,33 @@ class Transport:
         if request.is_token:
             is_home = places.origin_of(request.path) == places.origin_of(base)
             role = guard.Role.HOME if is_home else guard.Role.REALM
-            response = await self._send(
+            response = await self._connections.send(
                 request.method, request.path, role=role, headers=request.headers, data=request.body
             )
             return _Reply(response, is_home)
         if not request.scope:
             return await self._redirected(request, base, None)
-        for last in _AUTHORIZED_TRIES:
+        tries = 0
+        while True:
+            tries += 1
             shown = self._authorizer.ready(request.scope) or await self._authorizer.grant(
                 request.scope
             )
             if shown.header is not None and base != self._cleared:
                 self._check_clear(base)
             reply = await self._redirected(request, base, shown.header)
-            if last or reply.response.status not in _DOUBTED or not reply.is_home:
-                break
+            if reply.response.status not in _DOUBTED or not reply.is_home:
+                return reply
+            if tries == _AUTHORIZED_TRIES:
+                return reply
             try:
                 is_worth_it = await self._is_worth_another_try(reply, request, shown)
             except BaseException:
                 reply.response.release()
                 raise
             if not is_worth_it:
-                break
+                return reply
             await answers.read_head(reply.response, bound=self.settings.error_size)
-        return reply
 
     def _check_clear(self, base: str) -> None:
         """Raise CredentialError if a secret of ours must not be shown there."""
@@ -282,7 +288,9 @@ class Transport:
         while True:
             shown = {**headers, "Authorization": header} if header and is_home else headers
             role = guard.Role.HOME if is_home else guard.Role.ELSEWHERE
-            response = await self._send(method, url, role=role, headers=shown, data=body)
+            response = await self._connections.send(
+                method, url, role=role, headers=shown, data=body
+            )
             if response.status not in _REDIRECTS:
                 return _Reply(response, is_home, is_home)
             location = response.headers.get("Location")
@@ -310,22 +318,10 @@ class Transport:
         url = places.redirect_target(base, path)
         return url, places.origin_of(url) == places.origin_of(base)
 
-    async def _send(
-        self,
-        method: str,
-        url: str,
-        *,
-        role: guard.Role,
-        headers: Mapping[str, str],
-        data: object = None,
-    ) -> aiohttp.ClientResponse:
-        try:
-            return await self._connections.send(method, url, role=role, headers=headers, data=data)
-        except errors.TransportError:
-            if role is guard.Role.HOME:
-                self._scheme.forget()
-                self._known_base = ""
-            raise
+    def _forget_scheme(self) -> None:
+        """Find out anew next time: what answers at this host may be another by then."""
+        self._scheme.forget()
+        self._known_base = ""
 
     async def _base(self) -> str:
         self._known_base = f"{await self._scheme.get()}://{self._wire_host}"
