@@ -286,3 +286,44 @@ class TestDataFolder:
         assert "api.example.com" in names.value.get_values_for_type(x509.DNSName)
         addresses = map(str, names.value.get_values_for_type(x509.IPAddress))
         assert {"127.0.0.1", "192.0.2.1"} <= set(addresses)
+
+
+class TestReviews:
+    """Questions about rights and tokens."""
+
+    async def test_who_am_i(self, api: conftest.Api) -> None:
+        """``kubectl auth whoami``."""
+        path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        for token, name in (
+            (api.token, "kubernetes-admin"),
+            (api.reader_token(), "ocisource-reader"),
+        ):
+            answer = await api.send("POST", path, body, token=token)
+            assert answer.doc["status"]["userInfo"]["username"] == name
+
+    async def test_all_that_one_may(self, api: conftest.Api) -> None:
+        """``kubectl auth can-i --list``."""
+        path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+        body = {"spec": {"namespace": "default"}}
+        admin = (await api.create(path, body))["status"]
+        assert admin["resourceRules"][0] == {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+        answer = await api.send("POST", path, body, token=api.reader_token())
+        verbs = {verb for rule in answer.doc["status"]["resourceRules"] for verb in rule["verbs"]}
+        assert verbs == {"create", "get", "list", "watch"}
+        assert answer.doc["status"]["incomplete"] is True
+
+    async def test_whose_a_token_is(self, api: conftest.Api) -> None:
+        """For servers that are shown tokens of this one."""
+        path = "/apis/authentication.k8s.io/v1/tokenreviews"
+        await api.create(ACCOUNTS, {"metadata": {"name": "a"}})
+        spec = {"audiences": ["artifacts"]}
+        granted = await api.send("POST", ACCOUNTS + "/a/token", {"spec": spec})
+        token = granted.doc["status"]["token"]
+        good = (await api.create(path, {"spec": {**spec, "token": token}}))["status"]
+        assert good["authenticated"] is True
+        assert good["user"]["username"] == "system:serviceaccount:default:a"
+        for asked in ({"token": token}, {"token": "x"}, {**spec, "token": api.token}):
+            assert "authenticated" not in (await api.create(path, {"spec": asked}))["status"]
+        refused = await api.send("POST", path, {"spec": {}}, token=api.reader_token())
+        assert refused.status == 403

@@ -25,6 +25,7 @@ from ocisource.apiserver import (
     fielderrors,
     objectmeta,
     resources,
+    reviewtypes,
     schema,
     strategicmerge,
     table,
@@ -36,6 +37,7 @@ Object = dict[str, Any]
 DEFINITIONS: Mapping[str, Mapping[str, Any]] = {
     **builtintypes.DEFINITIONS,
     **extensiontypes.DEFINITIONS,
+    **reviewtypes.DEFINITIONS,
 }
 
 
@@ -144,6 +146,22 @@ def _resource(
         storage_version="v1",
         **traits,
     )
+
+
+def _review(group: str, kind: str) -> Builtin:
+    """A question that is answered at once and never stored."""
+    family = group.partition(".")[0]
+    definition = f"io.k8s.api.{family}.v1.{kind}"
+    resource = _resource(
+        group,
+        f"{kind.lower()}s",
+        kind,
+        definition,
+        table.Columns.default(),
+        is_namespaced=False,
+        verbs=("create",),
+    )
+    return Builtin(resource, definition, is_meta_checked=False)
 
 
 _EVENT = _resource(
@@ -271,6 +289,9 @@ BUILTINS: tuple[Builtin, ...] = (
         own_check=builtinrules.check_access_review,
         is_meta_checked=False,
     ),
+    _review("authorization.k8s.io", "SelfSubjectRulesReview"),
+    _review("authentication.k8s.io", "SelfSubjectReview"),
+    _review("authentication.k8s.io", "TokenReview"),
 )
 
 TOKEN_REQUEST = Builtin(

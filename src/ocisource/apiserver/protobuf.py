@@ -150,6 +150,10 @@ KINDS: Mapping[tuple[str, str], Message] = {
             },
         )
     },
+    ("authentication.k8s.io/v1", "TokenReview"): _METADATA
+    | {2: _one("spec", {1: _one("token"), 2: _many("audiences")})},
+    ("authorization.k8s.io/v1", "SelfSubjectRulesReview"): _METADATA
+    | {2: _one("spec", {1: _one("namespace")})},
     ("authorization.k8s.io/v1", "SelfSubjectAccessReview"): _METADATA
     | {
         2: _one(

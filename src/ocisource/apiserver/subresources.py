@@ -1,10 +1,11 @@
 """What is asked rather than stored: tokens for service accounts, access reviews, finalizing.
 
-``serviceaccounts/NAME/token`` signs a token, ``selfsubjectaccessreviews`` answers
-``kubectl auth can-i``, ``namespaces/NAME/finalize`` takes a namespace's finalizers away.
+``serviceaccounts/NAME/token`` signs a token, reviews are answered by ``reviews``, and
+``namespaces/NAME/finalize`` takes a namespace's finalizers away.
 """
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 from ocisource import errors
@@ -20,13 +21,19 @@ from ocisource.apiserver import (
     reading,
     records,
     requests,
+    reviews,
     store,
     verbs,
     watching,
 )
 from ocisource.wire import timestamps
 
-_REVIEWS = "selfsubjectaccessreviews.authorization.k8s.io"
+_TOKEN_REVIEWS = "tokenreviews.authentication.k8s.io"  # noqa: S105 - a resource's name
+_REVIEWS: Mapping[str, reviews.Answer] = {
+    "selfsubjectaccessreviews.authorization.k8s.io": reviews.access_review,
+    "selfsubjectrulesreviews.authorization.k8s.io": reviews.rules_review,
+    "selfsubjectreviews.authentication.k8s.io": reviews.self_review,
+}
 _ACCOUNTS = "serviceaccounts"
 
 Object = dict[str, Any]
@@ -72,7 +79,7 @@ class Subresources:
 
     def _road(self, call: verbs.Call) -> str | None:
         qualified, below = call.kind.resource.qualified, call.target.subresource
-        if qualified == _REVIEWS:
+        if qualified == _TOKEN_REVIEWS or qualified in _REVIEWS:
             return "review"
         if (qualified, below) == (_ACCOUNTS, "token"):
             return "token"
@@ -80,21 +87,14 @@ class Subresources:
 
     async def _review(self, call: verbs.Call, user: access.User) -> answers.Answer:
         review = await self._read(call, call.kind)
-        spec = review.get("spec") or {}
-        asked = spec.get("resourceAttributes") or {}
-        path = (spec.get("nonResourceAttributes") or {}).get("path", "")
-        verb = (asked or spec.get("nonResourceAttributes") or {}).get("verb", "")
-        plural = "/".join(filter(None, (asked.get("resource", ""), asked.get("subresource", ""))))
-        question = access.Question(
-            verb,
-            asked.get("group", ""),
-            plural,
-            asked.get("namespace", ""),
-            asked.get("name", ""),
-            path,
-        )
+        answer = _REVIEWS.get(call.kind.resource.qualified)
+        if answer is not None:
+            status = answer(review, user)
+        else:
+            assert self.authority is not None
+            status = reviews.token_review(review, self.authority, now=self._clock.wall())
         review["metadata"] = {"creationTimestamp": None, **(review.get("metadata") or {})}
-        review["status"] = {"allowed": access.allows(user, question)}
+        review["status"] = status
         return self._shown(call, review)
 
     async def _token(self, call: verbs.Call) -> answers.Answer:
@@ -148,7 +148,8 @@ class Subresources:
             call.query, kind="CreateOptions", user_agent=call.user_agent
         )
         obj, _ = objects.admit(kind, decoded, options)
-        obj.setdefault("spec", {})
+        if kind.rules is builtins.TOKEN_REQUEST:
+            obj.setdefault("spec", {})
         kind.rules.prepare(obj, None)
         if found := kind.rules.check(obj, None):
             raise kind.invalid(obj["metadata"].get("name", ""), found)
