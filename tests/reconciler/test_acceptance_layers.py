@@ -81,7 +81,7 @@ async def test_d_a_layer_is_chosen_by_its_media_type(
     world = recorded
     async with simulators.Simulator() as registry, world.controller():
         _image(registry, TWO_LAYERS, "latest")
-        more = {} if selector is None else {"layerSelector": selector}
+        more: dict[str, Any] = {} if selector is None else {"layerSelector": selector}
         await world.declare(url=f"oci://{registry.host}/podinfo", **more)
         if expected is not None:
             assert world.stored(await world.ready()) == expected

@@ -1,5 +1,7 @@
 """Acceptance cases A and B: which tag or digest an OCIRepository stands for."""
 
+from typing import Any
+
 import pytest
 
 from ocisource import digest as digests
@@ -153,7 +155,8 @@ async def test_b_the_reference_decides_on_the_revision(
     revision = digest.hex if form == "hex" else flux
     noun = "digest" if form == "hex" else "revision"
     async with world.controller(revision_format=form):
-        await world.declare(**({} if ref is None else {"ref": ref}))
+        spec: dict[str, Any] = {} if ref is None else {"ref": ref}
+        await world.declare(**spec)
         obj = await world.ready()
     assert obj.status.artifact is not None
     assert obj.status.artifact.revision == revision

@@ -111,7 +111,6 @@ async def test_a_blob_that_is_not_what_was_promised_never_becomes_an_artifact(
 
 async def test_a_registry_that_never_answers_is_given_up_after_the_timeout(world: World) -> None:
     """The message names spec.timeout."""
-
     released = asyncio.Event()
 
     async def silent(request: web.Request, answer: simulators.Handler) -> web.StreamResponse:
@@ -142,7 +141,8 @@ async def test_a_newer_generation_does_not_wait_for_an_old_fetch(world: World) -
         slow.add_image("podinfo", "new", layers=[GOOD])
         slow.on("GET", "/blobs/", held, times=1)
         await world.declare(url=f"oci://{slow.host}/podinfo", ref={"tag": "old"})
-        await world.until(lambda o: worlds.condition(o, "Reconciling") is not None)
+        # The old fetch has to be the one that is held.
+        await world.until(lambda _: any("/blobs/" in seen.path for seen in slow.seen))
         await world.declare(url=f"oci://{slow.host}/podinfo", ref={"tag": "new"})
         obj = await world.ready()
         released.set()

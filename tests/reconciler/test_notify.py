@@ -1,11 +1,14 @@
 """Which event a successful run ends with: acceptance cases I."""
 
+from typing import Any
+
 import pytest
 
-from ocisource import settings
+from ocisource import logs, settings
 from ocisource.api import artifact as artifacts
-from ocisource.api import conditions, ocirepository
-from ocisource.reconciler import notify, reasons
+from ocisource.api import conditions, meta, ocirepository
+from ocisource.reconciler import draft, notify, reasons, steps, summarize, writer
+from ocisource.reconciler import ocirepository as ocirepositories
 
 URL = "oci://newurl.io"
 METADATA = {
@@ -119,3 +122,47 @@ def test_i_recovery_needs_a_failure_before_and_none_after(
 ) -> None:
     """Anything else is no recovery."""
     assert _event(_status("xxx", *before), _status("xxx", *after)) is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "answer"),
+    [
+        pytest.param(
+            steps.StepFailedError("it broke", condition=None, reason="Broken"),
+            summarize.Answer.BACK_OFF,
+            id="I1",
+        ),
+        pytest.param(None, summarize.Answer.BACK_OFF, id="I6"),
+    ],
+)
+def test_i_a_run_that_is_tried_again_tells_no_success(
+    failure: steps.StepFailedError | None, answer: summarize.Answer
+) -> None:
+    """Neither NewArtifact nor Succeeded, although there is a new artifact."""
+    told: list[notify.Event] = []
+    nothing: Any = None
+    reconciler = ocirepositories.Reconciler(
+        objects=nothing,
+        writer=writer.Writer(client=nothing, resource=nothing, on_written=lambda _: None),
+        custody=nothing,
+        fetcher=nothing,
+        recorder=_Recorder(told),
+        options=nothing,
+        pacing=nothing,
+        texts=TEXTS,
+        clock=lambda: 0.0,
+        log=logs.get("test"),
+    )
+    obj = ocirepository.OCIRepository(metadata=meta.ObjectMeta(generation=1))
+    run = draft.Draft(obj, now="2022-06-14T11:23:36Z")
+    conclusion = summarize.Conclusion(status=_status("xxx"), answer=answer, error="it broke")
+    reconciler._tell(run, _status(None, reasons.FETCH_FAILED), conclusion, failure)
+    assert [event.reason for event in told] == ([] if failure is None else ["Broken"])
+
+
+class _Recorder:
+    def __init__(self, told: list[notify.Event]) -> None:
+        self._told = told
+
+    def record(self, obj: ocirepository.OCIRepository, event: notify.Event) -> None:
+        self._told.append(event)

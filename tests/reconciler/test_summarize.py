@@ -54,7 +54,7 @@ STALLED = _condition("Stalled", reason="URLInvalid")
 READY = _condition("Ready", reason="Succeeded")
 
 
-def test_k_success_is_ready_observed_and_requeued_after_the_interval() -> None:
+def test_k1_success_is_ready_observed_and_requeued_after_the_interval() -> None:
     """Ready=True and success: Ready stays, the generation is recorded."""
     end = _conclude(READY, STORED)
     assert end.answer is summarize.Answer.AFTER_INTERVAL
@@ -62,7 +62,9 @@ def test_k_success_is_ready_observed_and_requeued_after_the_interval() -> None:
     assert _get(end, "Ready") == ("True", "Succeeded")
 
 
-@pytest.mark.parametrize("gone", [RECONCILING, STALLED])
+@pytest.mark.parametrize(
+    "gone", [pytest.param(RECONCILING, id="K2"), pytest.param(STALLED, id="K3")]
+)
 def test_k_success_removes_reconciling_and_stalled(gone: conditions.Condition) -> None:
     """Neither of the abnormal conditions outlives a success."""
     end = _conclude(gone, STORED)
@@ -75,7 +77,7 @@ def test_k_success_removes_reconciling_and_stalled(gone: conditions.Condition) -
     [("now", "", "now"), (None, "old", "old"), ("", "old", ""), ("  ", "", "  "), ("b", "a", "b")],
 )
 @pytest.mark.parametrize("failure", [None, _failure(), _failure(is_stalling=True)])
-def test_k_the_reconcile_request_is_recorded_on_every_run(
+def test_k4_the_reconcile_request_is_recorded_on_every_run(
     token: str | None, before: str, after: str, failure: steps.StepFailedError | None
 ) -> None:
     """Copied when the annotation is there, also empty or blank; left alone when it is not."""
@@ -83,7 +85,7 @@ def test_k_the_reconcile_request_is_recorded_on_every_run(
     assert end.status.last_handled_reconcile_at == after
 
 
-def test_k_a_stalling_error_stalls_without_a_requeue() -> None:
+def test_k7_a_stalling_error_stalls_without_a_requeue() -> None:
     """Stalled carries the error's reason and text; the generation is recorded."""
     end = _conclude(failure=_failure(is_stalling=True))
     assert end.answer is summarize.Answer.NEVER
@@ -91,33 +93,42 @@ def test_k_a_stalling_error_stalls_without_a_requeue() -> None:
     assert end.status.observed_generation == 2
 
 
-def test_k_fetch_failed_speaks_for_ready_when_stalled() -> None:
+def test_k8_fetch_failed_speaks_for_ready_when_stalled() -> None:
     """FetchFailed ranks above Stalled."""
     end = _conclude(FETCH_FAILED, failure=_failure(is_stalling=True))
     assert _get(end, "Ready") == ("False", "OCIArtifactPullFailed")
 
 
-def test_k_another_error_backs_off_and_removes_stalled() -> None:
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param((STALLED,), id="K10"),
+        pytest.param((STALLED, READY, STORED, FETCH_FAILED), id="K12"),
+    ],
+)
+def test_k_another_error_backs_off_and_removes_stalled(
+    before: tuple[conditions.Condition, ...],
+) -> None:
     """A retried failure records no generation."""
-    end = _conclude(STALLED, failure=_failure(condition=reasons.FETCH_FAILED))
+    end = _conclude(*before, failure=_failure(condition=reasons.FETCH_FAILED))
     assert end.answer is summarize.Answer.BACK_OFF
     assert _get(end, "Stalled") is None
     assert end.status.observed_generation == 1
 
 
-def test_k_reconciling_keeps_its_reason_after_a_failure() -> None:
+def test_k13_reconciling_keeps_its_reason_after_a_failure() -> None:
     """The seed's reason stays: never ProgressingWithRetry."""
     end = _conclude(RECONCILING, failure=_failure(condition=reasons.FETCH_FAILED))
     assert _get(end, "Reconciling") == ("True", "NewGeneration")
 
 
-def test_k_artifact_outdated_speaks_before_reconciling() -> None:
+def test_k14_artifact_outdated_speaks_before_reconciling() -> None:
     """AO=True, Rec=True and an error: Ready takes AO's text."""
     end = _conclude(OUTDATED, RECONCILING, failure=_failure())
     assert _get(end, "Ready") == ("False", "NewRevision")
 
 
-def test_k_a_success_that_leaves_a_bad_condition_is_retried() -> None:
+def test_k15_a_success_that_leaves_a_bad_condition_is_retried() -> None:
     """AO=True after a success: Ready=False from AO, and back-off."""
     end = _conclude(OUTDATED)
     assert _get(end, "Ready") == ("False", "NewRevision")
@@ -126,21 +137,21 @@ def test_k_a_success_that_leaves_a_bad_condition_is_retried() -> None:
 
 
 @pytest.mark.parametrize("other", [RECONCILING, STORED])
-def test_k_a_failed_verification_overrules_everything(other: conditions.Condition) -> None:
+def test_k16_a_failed_verification_overrules_everything(other: conditions.Condition) -> None:
     """SourceVerified=False makes Ready False, whatever the rest says."""
     bad = _condition(reasons.SOURCE_VERIFIED, "False", reason="VerificationError")
     end = _conclude(other, bad, failure=_failure())
     assert _get(end, "Ready") == ("False", "VerificationError")
 
 
-def test_k_outdated_beats_a_good_verification() -> None:
+def test_k17_outdated_beats_a_good_verification() -> None:
     """Rec, AO True, SV True and an error: Ready=False from AO."""
     good = _condition(reasons.SOURCE_VERIFIED, "True", reason="Succeeded")
     end = _conclude(RECONCILING, OUTDATED, good, failure=_failure())
     assert _get(end, "Ready") == ("False", "NewRevision")
 
 
-def test_k_among_false_positive_conditions_the_first_in_order_speaks() -> None:
+def test_k18_among_false_positive_conditions_the_first_in_order_speaks() -> None:
     """ArtifactInStorage stands before SourceVerified."""
     stored = _condition(reasons.ARTIFACT_IN_STORAGE, "False", reason="Gone")
     status = ocirepository.Status(conditions=(stored,))

@@ -29,7 +29,10 @@ class Draft:
         self.obj = obj
         self.now = now
         self.is_rebuild_due = False
-        self.status = summarize.drop(obj.status, reasons.STORAGE_OPERATION_FAILED)
+        # Nothing is verified here: what another controller said of a signature is not ours to keep.
+        self.status = summarize.drop(
+            obj.status, reasons.STORAGE_OPERATION_FAILED, reasons.SOURCE_VERIFIED
+        )
         if self.generation != obj.status.observed_generation:
             self.reconciling(
                 reasons.NEW_GENERATION, f"reconciling new object generation ({self.generation})"

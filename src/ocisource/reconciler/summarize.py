@@ -57,7 +57,9 @@ def mark(
 
 
 def drop(status: ocirepository.Status, *types: str) -> ocirepository.Status:
-    """The status without the conditions of these types."""
+    """The status without the conditions of these types; the same one if it has none of them."""
+    if not any(condition.type in types for condition in status.conditions):
+        return status
     return msgspec.structs.replace(status, conditions=conditions.without(status.conditions, *types))
 
 
