@@ -132,3 +132,31 @@ def test_metadata_services_are_for_nobody(role: guard.Role, address: str) -> Non
     found = guard.Guard("127.0.0.1:5000")
     with pytest.raises(errors.ForbiddenAddressError, match=r"metadata|unusable"):
         found.check_address(address, host="name", role=role)
+
+
+@pytest.mark.parametrize("role", [guard.Role.REALM, guard.Role.ELSEWHERE])
+@pytest.mark.parametrize(
+    ("registry", "target", "is_allowed"),
+    [
+        ("ghcr.io", "10.0.0.1", False),
+        ("ghcr.io", "127.0.0.1", False),
+        ("ghcr.io", "localhost", False),
+        ("ghcr.io", "93.184.216.34", True),
+        ("93.184.216.34:5000", "192.168.0.1", False),
+        ("10.0.0.1:5000", "192.168.0.1", True),
+        ("10.0.0.1:5000", "127.0.0.1", False),
+        ("127.0.0.1:5000", "127.0.0.1", True),
+        ("127.0.0.1:5000", "10.0.0.1", True),
+        ("[::1]:5000", "[::1]", True),
+    ],
+)
+def test_private_places_are_for_private_registries(
+    role: guard.Role, registry: str, target: str, is_allowed: bool
+) -> None:
+    """A realm or redirect may lead into a network only if the registry is in one itself."""
+    found = guard.Guard(registry)
+    if is_allowed:
+        found.check_host(target.strip("[]"), role=role)
+        return
+    with pytest.raises(errors.ForbiddenAddressError, match=f"{role.value} of"):
+        found.check_host(target, role=role)

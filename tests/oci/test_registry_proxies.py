@@ -119,6 +119,23 @@ async def test_the_environment_names_a_proxy(
         assert proxy.targets == ["registry.test:443"]
 
 
+async def test_docker_hub_is_reached_by_its_other_name(
+    remote: Remote, authority: certificates.Authority, tmp_path: pathlib.Path
+) -> None:
+    """References say index.docker.io, credentials are kept under it; the API is elsewhere."""
+    context = server_context(authority, tmp_path, "registry-1.docker.io")
+    async with proxies.connect() as proxy, Simulator(tls=context) as hub:
+        hub.add_image("library/nginx", "latest")
+        proxy.routes["registry-1.docker.io:443"] = ("127.0.0.1", hub.port)
+        access = registry.Access(
+            tls=TLSIdentity(ca_pem=authority.certificate_pem),
+            proxy=Proxy.parse(f"http://127.0.0.1:{proxy.port}"),
+        )
+        await remote("index.docker.io", "library/nginx", access=access).resolve("latest")
+        assert proxy.targets == ["registry-1.docker.io:443"]
+        assert hub.seen[-1].headers["Host"] == "registry-1.docker.io"
+
+
 @pytest.mark.parametrize("is_locked", [True, False])
 async def test_socks5_carries_tls_and_looks_names_up(
     secure: Simulator, remote: Remote, access: Access, is_locked: bool
