@@ -36,6 +36,14 @@ def oci(
     """  # noqa: D301
     if not names and not is_all:
         raise errors.UsageError("name is required")
+    if not with_credentials:
+        from ocisource.cli import light, rows  # noqa: PLC0415
+
+        query = rows.Query(name="" if is_all else names[0])
+        documents = light.documents(cluster.locate(chosen), chosen, query)
+        if documents:  # of nothing, the full client says what it is that is not there
+            output.write("".join(output.document(exported(each)) for each in documents))
+            ctx.exit(0)
 
     async def work(connection: cluster.Connection) -> None:
         found = await _found(connection, "" if is_all else names[0])

@@ -64,13 +64,10 @@ def oci(ctx: click.Context, /, *, chosen: shared.Chosen, **values: typing.Any) -
       ocisource get sources oci --watch
     """  # noqa: D301
     query = rows.Query.of(values)
-    if not values["is_watching"] and query.output is None:
-        from ocisource.cli import light  # noqa: PLC0415
-
-        place = cluster.locate(chosen)
-        found = light.sources(place, chosen, query)
-        if found is not None:
-            ctx.exit(_print(found, query, place.namespace))
+    if not values["is_watching"]:
+        code = _answered_lightly(chosen, query)
+        if code is not None:
+            ctx.exit(code)
 
     async def work(connection: cluster.Connection) -> int:
         if values["is_watching"]:
@@ -115,6 +112,18 @@ def everything(ctx: click.Context, /, *, chosen: shared.Chosen, **values: typing
         return 0
 
     ctx.exit(cluster.run(chosen, work))
+
+
+def _answered_lightly(chosen: shared.Chosen, query: rows.Query) -> int | None:
+    """The exit code; None where the full client has to ask."""
+    from ocisource.cli import light  # noqa: PLC0415
+
+    place = cluster.locate(chosen)
+    if query.output is None:
+        found = light.sources(place, chosen, query)
+        return None if found is None else _print(found, query, place.namespace)
+    documents = light.documents(place, chosen, query)
+    return None if documents is None else _print_data(documents, query, place.namespace)
 
 
 async def _listed(

@@ -34,13 +34,21 @@ _PAGE = 500  # objects; a longer list is left to the full client
 _PROXIES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 
 
+_List = typing.TypeVar("_List", "_Sources", "_Documents")
+
+
 class _ListMeta(msgspec.Struct, frozen=True):
     continue_: str = msgspec.field(default="", name="continue")
 
 
-class _List(msgspec.Struct, frozen=True):
+class _Sources(msgspec.Struct, frozen=True):
     metadata: _ListMeta
     items: tuple[ocirepository.OCIRepository, ...] | None = None
+
+
+class _Documents(msgspec.Struct, frozen=True):
+    metadata: _ListMeta
+    items: tuple[dict[str, typing.Any], ...] | None = None
 
 
 def sources(
@@ -53,20 +61,35 @@ def sources(
 
     Raises DeadlineError when ``--timeout`` is over.
     """
+    found = _listed(place, chosen, query, environ, _Sources)
+    return None if found is None else found.items or ()
+
+
+def documents(
+    place: "cluster.Place",
+    chosen: "shared.Chosen",
+    query: "rows.Query",
+    environ: Mapping[str, str] = os.environ,
+) -> Sequence[dict[str, typing.Any]] | None:
+    """As sources(), the objects as they are."""
+    found = _listed(place, chosen, query, environ, _Documents)
+    return None if found is None else found.items or ()
+
+
+def _listed(
+    place: "cluster.Place",
+    chosen: "shared.Chosen",
+    query: "rows.Query",
+    environ: Mapping[str, str],
+    kind: type[_List],
+) -> _List | None:
     login = _login(place.config, environ)
     if login is None:
         return None
-    selection = query.selection(place.namespace)
-    folder = f"namespaces/{selection['namespace']}/" if selection["namespace"] else ""
-    asked = {"labelSelector": selection["label_selector"], "limit": str(_PAGE)}
-    asked["fieldSelector"] = selection["field_selector"]
-    words = urllib.parse.urlencode({key: value for key, value in asked.items() if value})
-    group = f"{ocirepository.GROUP}/{ocirepository.VERSIONS[0]}"
-    path = f"/apis/{group}/{folder}{ocirepository.PLURAL}?{words}"
     seconds = min(chosen.timeout, _CONNECT)
     try:
-        body = _get(place.config, path, login, seconds=seconds)
-        found = msgspec.json.decode(body, type=_List) if body is not None else None
+        body = _get(place.config, _path(query, place.namespace), login, seconds=seconds)
+        found = msgspec.json.decode(body, type=kind) if body is not None else None
     except TimeoutError:
         if seconds < chosen.timeout:
             return None
@@ -75,9 +98,20 @@ def sources(
         ) from None
     except (OSError, http.client.HTTPException, ValueError, RecursionError):
         return None
-    if found is None or found.metadata.continue_:
-        return None
-    return found.items or ()
+    return None if found is None or found.metadata.continue_ else found
+
+
+def _path(query: "rows.Query", namespace: str) -> str:
+    selection = query.selection(namespace)
+    folder = f"namespaces/{selection['namespace']}/" if selection["namespace"] else ""
+    asked = {
+        "labelSelector": selection["label_selector"],
+        "fieldSelector": selection["field_selector"],
+        "limit": str(_PAGE),
+    }
+    words = urllib.parse.urlencode({key: value for key, value in asked.items() if value})
+    group = f"{ocirepository.GROUP}/{ocirepository.VERSIONS[0]}"
+    return f"/apis/{group}/{folder}{ocirepository.PLURAL}?{words}"
 
 
 def _login(
