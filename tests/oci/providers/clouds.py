@@ -70,6 +70,7 @@ class Cloud:
     upstream: str = ""
     port: int = 0
     is_silent: bool = False
+    is_over: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One request."""
@@ -84,7 +85,7 @@ class Cloud:
         )
         self.received.append(got)
         if self.is_silent:
-            await asyncio.Event().wait()
+            await self.is_over.wait()
         answer = self.answers.get(f"{got.method} {got.path}", Said("no such place", 404))
         return (answer if isinstance(answer, Said) else answer(got)).response()
 
@@ -120,6 +121,7 @@ async def serve(
     try:
         yield cloud
     finally:
+        cloud.is_over.set()
         await runner.cleanup()
 
 

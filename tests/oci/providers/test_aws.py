@@ -143,6 +143,7 @@ def answer(*tokens: str) -> clouds.Said:
     return clouds.Said({"authorizationData": data})
 
 
+CALLING = "when calling the GetAuthorizationToken operation:"
 GOOD = base64.b64encode(b"AWS:secret").decode()
 
 
@@ -151,13 +152,11 @@ GOOD = base64.b64encode(b"AWS:secret").decode()
     [
         (
             clouds.Said({"__type": "AccessDeniedException", "message": "no right to"}, 400),
-            "An error occurred (AccessDeniedException) when calling the GetAuthorizationToken "
-            "operation: no right to",
+            f"An error occurred (AccessDeniedException) {CALLING} no right to",
         ),
         (
             clouds.Said({"__type": "ExpiredTokenException", "message": "token expired"}, 400),
-            "An error occurred (ExpiredTokenException) when calling the GetAuthorizationToken "
-            "operation: token expired",
+            f"An error occurred (ExpiredTokenException) {CALLING} token expired",
         ),
         (answer(), "no authorization data in ECR's answer"),
         (answer("AWS:secret"), "ECR's authorization token is not base64"),
@@ -166,7 +165,7 @@ GOOD = base64.b64encode(b"AWS:secret").decode()
             answer(base64.b64encode(b"secret").decode()),
             "ECR's authorization token is not user:pass",
         ),
-        (clouds.Said("<html>secret</html>"), "Unable to parse response"),
+        (clouds.Said("<html>secret</html>"), "no authorization data in ECR's answer"),
     ],
 )
 async def test_what_ecr_says_is_what_is_shown(

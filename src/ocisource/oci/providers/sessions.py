@@ -26,13 +26,22 @@ class Session(requests.Session):
         self._proxy = proxy
         self.max_redirects = 0  # a token request is never sent anywhere else
         self.auth = _as_it_is
+        self._responses: list[requests.Response] = []
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         """As requests', with our bounds on waiting."""
         wanted = kwargs.get("timeout")
         if not isinstance(wanted, int | float) or wanted > calls.DEADLINE:
             kwargs["timeout"] = (calls.CONNECT_TIMEOUT, calls.DEADLINE)
-        return super().request(*args, **kwargs)
+        response = super().request(*args, **kwargs)
+        self._responses.append(response)
+        return response
+
+    def close(self) -> None:
+        """Close all connections, those of answers that a library left half read among them."""
+        for response in self._responses:
+            response.close()
+        super().close()
 
     def merge_environment_settings(
         self, url: str | bytes | None, proxies: Any, stream: Any, verify: Any, cert: Any
