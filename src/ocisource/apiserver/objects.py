@@ -8,15 +8,14 @@ when it is a dry run or nothing changed.
 import asyncio
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ocisource import errors
 from ocisource.apiserver import (
+    admission,
     bodies,
-    builtins,
     failures,
-    fielderrors,
     kinds,
     lifecycle,
     managedfields,
@@ -97,7 +96,7 @@ class Objects:
         options: requests.WriteOptions,
     ) -> Written:
         """Create an object; raises APIStatusError, StorageError."""
-        obj, warnings = admit(kind, decoded, options)
+        obj, warnings = admission.admit(kind, decoded, options)
         if kind.resource.is_namespaced:
             self.check_namespace(kind, namespace, obj["metadata"].get("name", ""), is_new=True)
         is_generated = bool(obj["metadata"].get("generateName")) and not obj["metadata"].get("name")
@@ -129,8 +128,8 @@ class Objects:
             if update.is_apply:
                 obj, warnings = self._applied(update, None, decoded)
             else:
-                obj, warnings = admit(kind, decoded, update.options)
-            check_name(obj, key.name)
+                obj, warnings = admission.admit(kind, decoded, update.options)
+            admission.check_name(obj, key.name)
             if kind.resource.is_namespaced:
                 self.check_namespace(kind, key.namespace, key.name, is_new=True)
             written = await self._put_new(kind, key, obj, update.options, is_owned=update.is_apply)
@@ -251,12 +250,12 @@ class Objects:
         if update.is_apply:
             obj, warnings = self._applied(update, old, decoded)
         else:
-            obj, warnings = admit(kind, decoded, options, is_patch=update.is_patch)
+            obj, warnings = admission.admit(kind, decoded, options, is_patch=update.is_patch)
             if not update.is_patch:
-                check_name(obj, record.key.name)
-        check_name(obj, record.key.name)
+                admission.check_name(obj, record.key.name)
+        admission.check_name(obj, record.key.name)
         if not update.is_patch:
-            check_same_object(kind, obj, old, record)
+            admission.check_same_object(kind, obj, old, record)
         lifecycle.place(obj["metadata"], record.key.namespace)
         lifecycle.check_revision(kind, obj, record)
         lifecycle.carry_over(obj, old)
@@ -288,7 +287,7 @@ class Objects:
     ) -> tuple[Object, list[str]]:
         kind = update.kind
         intent = decoded.value
-        check_intent(kind, intent, update.key.name)
+        admission.check_intent(kind, intent, update.key.name)
         lifecycle.place(intent["metadata"], update.key.namespace)
         obj = managedfields.apply(
             old,
@@ -301,7 +300,7 @@ class Objects:
             subresource=update.subresource,
             reset=lifecycle.not_written_by(update.subresource, kind),
         )
-        return admit(kind, bodies.Decoded(obj, decoded.duplicates), update.options)
+        return admission.admit(kind, bodies.Decoded(obj, decoded.duplicates), update.options)
 
     def _own(
         self,
@@ -357,146 +356,6 @@ def begins_cleanup(kind: kinds.Kind, obj: Mapping[str, Any]) -> bool:
     return kind.resource.qualified == DEFINITIONS and not obj["metadata"].get("deletionTimestamp")
 
 
-def admit(
-    kind: kinds.Kind,
-    decoded: bodies.Decoded,
-    options: requests.WriteOptions,
-    *,
-    is_patch: bool = False,
-) -> tuple[Object, list[str]]:
-    """Take a body as an object of the kind; returns it and what to warn of.
-
-    Raises APIStatusError: for another kind, wrong types, and in Strict mode unknown fields.
-    """
-    check_type(kind, decoded.value)
-    source = {"apiVersion": kind.api_version, "kind": kind.name} | decoded.value
-    obj, unknown = _decode(kind, source, is_patch=is_patch)
-    obj.setdefault("metadata", {})
-    if options.validation == "Ignore":
-        return obj, []
-    complaints = list(_complaints(unknown, decoded.duplicates))
-    if complaints and options.validation == "Strict":
-        text = f"strict decoding error: {', '.join(complaints)}"
-        raise _wrong_patch(source, text) if is_patch else kind.cannot_be_handled(text)
-    return obj, complaints
-
-
-def _decode(kind: kinds.Kind, source: Object, *, is_patch: bool) -> tuple[Object, list[str]]:
-    try:
-        return kind.rules.decode(source)
-    except errors.InvalidInputError as error:
-        text = str(error)
-        raise (_wrong_patch(source, text) if is_patch else kind.cannot_be_handled(text)) from error
-
-
-def _wrong_patch(patched: Mapping[str, Any], why: str) -> errors.APIStatusError:
-    """A patch led to something that is no object of the kind."""
-    shown = records.encode_all(patched).decode()
-    return failures.invalid("", "", "", [fielderrors.invalid("patch", shown, why)])
-
-
-def check_type(kind: kinds.Kind, value: Any) -> None:
-    """Refuse a body that says it is something else; raises APIStatusError."""
-    if not isinstance(value, dict):
-        raise kind.cannot_be_handled("json: cannot unmarshal into Go value of type map")
-    api_version, name = value.get("apiVersion"), value.get("kind")
-    api_version, name = (each if each is not None else "" for each in (api_version, name))
-    if not isinstance(api_version, str) or not isinstance(name, str):
-        raise kind.cannot_be_handled("apiVersion and kind must be strings")
-    if kind.builtin is None:
-        _check_custom_type(kind, api_version, name)
-    elif (name and name != kind.name) or (api_version and api_version != kind.api_version):
-        version = api_version or kind.api_version
-        why = _why_not(kind, version, name or kind.name)
-        raise failures.bad_request(
-            f'{name or kind.name} in version "{version.rpartition("/")[2]}" cannot be handled as '
-            f"a {kind.name}: {why}"
-        )
-
-
-def _why_not(kind: kinds.Kind, version: str, name: str) -> str:
-    if version == kind.api_version and builtins.find(kind.resource.group, name):
-        return f"converting (v1.{name}) to (core.{kind.name}): unknown conversion"
-    scheme = '"pkg/api/legacyscheme/scheme.go:30"'
-    return f'no kind "{name}" is registered for version "{version}" in scheme {scheme}'
-
-
-def _check_custom_type(kind: kinds.Kind, api_version: str, name: str) -> None:
-    if not name:
-        raise kind.cannot_be_handled("unmarshalerDecoder: Object 'Kind' is missing")
-    if not api_version:
-        raise failures.internal(
-            "Object 'apiVersion' is missing in 'object has no apiVersion field'"
-        )
-    if api_version != kind.api_version:
-        raise failures.bad_request(
-            f"the API version in the data ({api_version}) does not match the expected API version "
-            f"({kind.api_version})"
-        )
-
-
-def check_name(obj: Mapping[str, Any], name: str) -> None:
-    """Refuse an object whose name is not the path's; raises APIStatusError."""
-    own = obj["metadata"].get("name", "")
-    if not own:
-        raise failures.bad_request(
-            f"the name of the object ({name} based on URL) was undeterminable: name must be "
-            "provided"
-        )
-    if own != name:
-        raise failures.bad_request(
-            f"the name of the object ({own}) does not match the name on the URL ({name})"
-        )
-
-
-def check_same_object(
-    kind: kinds.Kind, obj: Mapping[str, Any], old: Mapping[str, Any], record: records.Record
-) -> None:
-    """Refuse an update meant for another object of that name; raises APIStatusError."""
-    uid, held = obj["metadata"].get("uid", ""), old["metadata"].get("uid", "")
-    if uid and uid != held:
-        raise failures.conflict(
-            kind.resource,
-            record.key.name,
-            "StorageError: invalid object, Code: 4, "
-            f"Key: {_registry_key(kind, record.key)}, ResourceVersion: 0, AdditionalErrorMsg: "
-            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {held}",
-        )
-
-
-def _registry_key(kind: kinds.Kind, key: records.Key) -> str:
-    """Where kube-apiserver would have the object in etcd; its messages say so."""
-    group = kind.resource.group if kind.resource.is_custom else ""
-    parts = (group, kind.resource.plural, key.namespace, key.name)
-    return "/registry/" + "/".join(part for part in parts if part)
-
-
-def check_intent(kind: kinds.Kind, intent: Any, name: str) -> None:
-    """Refuse an apply patch that names another kind or object; raises APIStatusError."""
-    if not isinstance(intent, dict):
-        raise failures.bad_request("error decoding YAML: the patch is no object")
-    version = intent.get("apiVersion") or ""
-    if version != kind.api_version:
-        raise failures.bad_request(
-            "Incorrect version specified in apply patch. Specified patch version: "
-            f"{version}, expected: {kind.api_version}"
-        )
-    metadata = intent.setdefault("metadata", {})
-    if not isinstance(metadata, dict):
-        raise failures.bad_request("error decoding YAML: metadata is no object")
-    if metadata.get("managedFields"):
-        raise failures.bad_request("metadata.managedFields must be nil")
-    own = metadata.get("name")
-    if own is not None and own != name:
-        raise failures.bad_request(
-            f"the name of the object ({own}) does not match the name on the URL ({name})"
-        )
-    if intent.get("kind") != kind.name:
-        raise failures.bad_request(
-            f"failed to merge config: expected {kind.name}, but got {intent.get('kind')}"
-        )
-
-
 def deleted(kind: kinds.Kind, obj: Mapping[str, Any]) -> Object:
     """The Status that tells of an object's end."""
     metadata = obj["metadata"]
@@ -506,11 +365,6 @@ def deleted(kind: kinds.Kind, obj: Mapping[str, Any]) -> Object:
     details["kind"] = kind.resource.plural
     details["uid"] = metadata.get("uid", "")
     return statuses.success(details)
-
-
-def _complaints(unknown: list[str], duplicates: tuple[str, ...]) -> Iterator[str]:
-    yield from (f'duplicate field "{path}"' for path in duplicates)
-    yield from (f'unknown field "{path}"' for path in unknown)
 
 
 def _terminating(resource: resources.Resource, namespace: str, name: str) -> errors.APIStatusError:

@@ -11,6 +11,7 @@ from typing import Any
 from ocisource import errors
 from ocisource.apiserver import (
     access,
+    admission,
     answers,
     bodies,
     builtins,
@@ -147,7 +148,7 @@ class Subresources:
         options = requests.WriteOptions.parse(
             call.query, kind="CreateOptions", user_agent=call.user_agent
         )
-        obj, _ = objects.admit(kind, decoded, options)
+        obj, _ = admission.admit(kind, decoded, options)
         if kind.rules is builtins.TOKEN_REQUEST:
             obj.setdefault("spec", {})
         kind.rules.prepare(obj, None)
