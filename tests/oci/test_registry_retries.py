@@ -6,9 +6,10 @@ import email.utils
 import pytest
 
 from ocisource import errors
+from ocisource.oci import guard, registry
 from tests.oci.conftest import WALL, Remote
 from tests.simulators import faketime, faults
-from tests.simulators.registry import Simulator
+from tests.simulators.registry import Simulator, Tokens
 
 
 @pytest.mark.parametrize("code", [408, 429, 499, 500, 502, 503, 504, 522])
@@ -167,3 +168,37 @@ async def test_a_silent_registry_meets_the_callers_deadline(
         async with asyncio.timeout(0.05):
             await remote(simulator.host).resolve("1.0")
     go.set()
+
+
+async def test_a_dead_token_service_is_tried_three_times(remote: Remote) -> None:
+    """Its tries are not multiplied by those of the request that wants the token."""
+    async with Simulator(tokens=Tokens()) as simulator:
+        simulator.add_image("org/app", "1.0")
+        simulator.on("*", "/token", faults.reset())
+        with pytest.raises(errors.TransportError, match=r"token.*the connection broke"):
+            await remote(simulator.host).resolve("1.0")
+        asked = [each for each in simulator.seen if each.path == "/token"]
+    # aiohttp itself repeats a request once when a kept connection turns out to be dead.
+    assert 3 <= len(asked) <= 6
+
+
+async def test_a_closed_client_says_so(
+    simulator: Simulator, remote: Remote, registries: registry.Registries
+) -> None:
+    """Whoever is at work when the process stops, or comes later."""
+    simulator.add_image("org/app", "1.0")
+    app = remote(simulator.host)
+    await app.resolve("1.0")
+    go = asyncio.Event()
+    simulator.on("HEAD", "/manifests/", faults.silence(go))
+    waiting = asyncio.create_task(app.resolve("1.0"))
+    await faketime.until(lambda: len(simulator.seen) == 3)
+    pool = await app._pool()
+    await registries.close()
+    go.set()
+    with pytest.raises(errors.AbandonedError, match="was closed"):
+        await waiting
+    with pytest.raises(errors.AbandonedError, match="was closed"):
+        await pool.transport._connections.send(
+            "GET", simulator.url, role=guard.Role.HOME, headers={}
+        )

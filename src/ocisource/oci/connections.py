@@ -101,6 +101,7 @@ class Connections:
         self._observed = observed
         self.guard = guard.Guard(way.host)
         self._sessions: dict[tuple[guard.Role, proxies.Proxy | None], aiohttp.ClientSession] = {}
+        self._is_closed = False
         self._routes: dict[tuple[guard.Role, str, str], _Route] = {}
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
@@ -118,7 +119,7 @@ class Connections:
         """One request, no redirects; the caller reads or releases the response.
 
         Raises TransportError and its leaves, and CredentialError for a TLS identity or proxy that
-        cannot be used.
+        cannot be used; AbandonedError after close().
         """
         try:
             target = yarl.URL(_quoted(url), encoded=True)
@@ -180,6 +181,8 @@ class Connections:
         if role is guard.Role.ELSEWHERE:
             identity = dataclasses.replace(identity, certificate_pem=None, key_pem=None)
         context = await self._contexts.get(identity, is_verified=self._way.is_verified)
+        if self._is_closed:
+            raise errors.AbandonedError("the registry client was closed")
         session = self._sessions.get((role, proxy))
         if session is not None:  # another caller was quicker
             return session
@@ -216,7 +219,8 @@ class Connections:
         return session
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, for good."""
+        self._is_closed = True
         sessions = list(self._sessions.values())
         self._sessions.clear()
         self._routes.clear()

@@ -354,7 +354,11 @@ class Transport:
         consume = functools.partial(
             answers.read, bound=self.settings.token_size, what="the token service's answer"
         )
-        return await self._retried(request, consume)
+        try:
+            return await self._retried(request, consume)
+        except errors.ConnectionLostError as error:
+            # All tries are used up: the request that wanted the token must not add its own.
+            raise errors.TransportError(str(error)) from error
 
 
 async def _as_it_is(response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
