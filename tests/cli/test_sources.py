@@ -204,3 +204,16 @@ def test_apply_and_delete_of_manifests(cluster: terminal.Shell) -> None:
     assert cluster("delete", "-f", "app.yaml").out == f"{name} not found\n"
     missing = cluster("apply", "-f", "nix.yaml")
     assert (missing.code, missing.err) == (2, "✗ nix.yaml: No such file or directory\n")
+
+
+def test_manifests_from_standard_input(cluster: terminal.Shell) -> None:
+    """What create exports can be piped into apply; what is no manifest is told in one line."""
+    words = ("create", "source", "oci", "app", "--url", URL, "--tag", "v1", "--export")
+    exported = cluster.here(*words).out.encode()
+    name = "ocirepository.source.toolkit.fluxcd.io/app"
+    assert cluster("apply", "-f", "-", stdin=exported).out == f"{name} applied\n"
+    assert cluster("delete", "-f", "-", stdin=exported).out == f"{name} deleted\n"
+    for content in (b"[" * 100_000, b"a: 2022-99-99", b"\xff", b"{", b"- 1", b"kind: Pod"):
+        result = cluster("apply", "-f", "-", stdin=content)
+        assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+        assert result.err.startswith("✗ -: ")

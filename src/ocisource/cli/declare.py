@@ -1,12 +1,13 @@
 """Manifests from files: read, checked, applied one after the other.
 
 A file holds any number of YAML documents; a folder is read file by file in name order (``.yaml``,
-``.yml``, ``.json``). Objects are applied server-side, Namespaces first, so that a folder can be
-applied in one go.
+``.yml``, ``.json``); ``-`` is standard input. Objects are applied server-side, Namespaces first, so
+that a folder can be applied in one go.
 """
 
 import dataclasses
 import pathlib
+import sys
 import typing
 from collections.abc import Iterable, Iterator
 
@@ -17,6 +18,8 @@ from ocisource.api import meta, ocirepository
 from ocisource.kube import client, patch, resources
 
 MAX_FILE_BYTES = 4 << 20  # of one manifest file
+_DEPTH_MAX = 200  # levels; a manifest has a dozen
+STDIN = pathlib.Path("-")
 _SUFFIXES = (".yaml", ".yml", ".json")
 _DEFAULT_NAMESPACE = "default"
 
@@ -108,20 +111,42 @@ def _files(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def _documents(file: pathlib.Path) -> Iterator[Declared]:
+    text = _text(file)
     try:
-        if file.stat().st_size > MAX_FILE_BYTES:
+        _check_depth(text)
+        documents = [each for each in yaml.load_all(text, yaml.CSafeLoader) if each is not None]
+    except yaml.YAMLError as error:
+        raise errors.UsageError(f"{file}: {_place(error)}") from error
+    except ValueError as error:  # such as a date that is none
+        raise errors.UsageError(f"{file}: cannot be read: {error}") from error
+    for document in documents:
+        yield _checked(document, file)
+
+
+def _check_depth(text: str) -> None:
+    """Raise ValueError for nesting that the C parser would crash on."""
+    depth = 0
+    for event in yaml.parse(text, yaml.CSafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEPTH_MAX:
+            raise ValueError(f"nested more than {_DEPTH_MAX} levels deep")
+
+
+def _text(file: pathlib.Path) -> str:
+    try:
+        if file == STDIN:
+            data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+        else:
+            with file.open("rb") as opened:
+                data = opened.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
             raise errors.UsageError(f"{file}: larger than {MAX_FILE_BYTES} bytes")
-        text = file.read_text(encoding="utf-8")
+        return data.decode()
     except OSError as error:
         raise errors.UsageError(f"{file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise errors.UsageError(f"{file}: not UTF-8 text") from error
-    try:
-        documents = [each for each in yaml.load_all(text, yaml.CSafeLoader) if each is not None]
-    except yaml.YAMLError as error:
-        raise errors.UsageError(f"{file}: {_place(error)}") from error
-    for document in documents:
-        yield _checked(document, file)
 
 
 def _checked(document: object, file: pathlib.Path) -> Declared:

@@ -25,7 +25,7 @@ def _files(help_: str) -> Callable[[F], F]:
 
 
 @shared.command()
-@_files("Manifests to apply; repeatable.")
+@_files("Manifests to apply, - for stdin; repeatable.")
 @shared.cluster_options
 @click.pass_context
 def apply(
@@ -37,6 +37,7 @@ def apply(
     Examples:
       ocisource apply -f podinfo.yaml
       ocisource apply -f sources/ -f secrets/
+      ocisource create secret proxy p --address http://proxy:3128 --export | ocisource apply -f -
     """  # noqa: D301
     from ocisource.cli import declare  # noqa: PLC0415
 
@@ -51,7 +52,7 @@ def apply(
 
 
 @shared.command()
-@_files("Manifests whose objects are deleted; repeatable.")
+@_files("Manifests whose objects are deleted, - for stdin; repeatable.")
 @shared.cluster_options
 @click.pass_context
 def delete(
