@@ -70,10 +70,13 @@ class Cloud:
     upstream: str = ""
     port: int = 0
     is_silent: bool = False
+    transports: set[asyncio.BaseTransport] = dataclasses.field(default_factory=set)
     is_over: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One request."""
+        if request.transport is not None:
+            self.transports.add(request.transport)
         if self.upstream and request.path.startswith("/v2/"):
             return await self._relay(request)
         got = Received(
@@ -122,7 +125,12 @@ async def serve(
         yield cloud
     finally:
         cloud.is_over.set()
+        await asyncio.sleep(0)
+        for transport in cloud.transports:  # not waiting for the other side's goodbye
+            assert isinstance(transport, asyncio.WriteTransport)
+            transport.abort()
         await runner.cleanup()
+        await asyncio.sleep(0)
 
 
 @dataclasses.dataclass(slots=True)
@@ -149,7 +157,7 @@ class Forward:
                 await self._relay(reader, writer)
         finally:
             self.tasks.discard(task)
-            writer.close()
+            writer.transport.abort()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -172,7 +180,7 @@ class Forward:
         try:
             await asyncio.gather(_copy(reader, up_writer), _copy(up_reader, writer))
         finally:
-            up_writer.close()
+            up_writer.transport.abort()
 
 
 @contextlib.asynccontextmanager
@@ -190,6 +198,7 @@ async def forward(routes: Mapping[str, tuple[str, int]]) -> AsyncIterator[Forwar
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
         await server.wait_closed()
+        await asyncio.sleep(0)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
