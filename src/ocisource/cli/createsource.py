@@ -54,8 +54,7 @@ def _text(name: str, help_: str, **more: typing.Any) -> typing.Callable[[typing.
     "--interval",
     type=flags.Duration(),
     default=60.0,
-    show_default="1m0s",
-    help="How often the registry is asked.",
+    help="How often the registry is asked.  [default: 1m0s]",
 )
 @click.option(
     "--fetch-timeout", type=flags.Duration(), default=0.0, help="How long a fetch may take."

@@ -106,6 +106,11 @@ class Group(click.Group):
             raise click.UsageError(f"unknown command '{name}' for '{ctx.command_path}'{hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands before the options: they are what one looks for."""
+        self.format_commands(ctx, formatter)
+        click.Command.format_options(self, ctx, formatter)
+
     def format_commands(
         self,
         ctx: click.Context,  # noqa: ARG002

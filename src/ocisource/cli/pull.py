@@ -38,10 +38,15 @@ _NOTES = (
     "--max-unpacked-size",
     type=flags.Size(),
     default=4 << 30,
-    show_default="4Gi",
-    help="Bytes a layer may unpack to.",
+    help="Bytes a layer may unpack to.  [default: 4Gi]",
 )
-@click.option("--max-entries", type=int, default=1_000_000, show_default=True, help="Files.")
+@click.option(
+    "--max-entries",
+    type=int,
+    default=1_000_000,
+    show_default=True,
+    help="Files and folders it may hold.",
+)
 @click.option("--max-ratio", type=int, default=250, hidden=True)
 @click.option("--max-name-length", type=int, default=4096, hidden=True)
 @remote.registry_options

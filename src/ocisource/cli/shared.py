@@ -64,8 +64,7 @@ _TIMEOUT = _option(
     "timeout",
     type=flags.Duration(minimum=0.001),
     default=TIMEOUT,
-    show_default="5m0s",
-    help="How long the whole command may take.",
+    help="How long the whole command may take.  [default: 5m0s]",
 )
 _CLUSTER = (
     _option(
