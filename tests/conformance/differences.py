@@ -24,13 +24,14 @@ class Difference:
     embedded: Mapping[str, Any]
 
 
-def load(section: str) -> dict[str, Difference]:
-    """The differences of a section of the file, by case."""
+def load(section: str, *, client: int = 0) -> dict[str, Difference]:
+    """The differences of a section of the file, by case; ``client`` is kubectl's minor version."""
     document = tomllib.loads(_FILE.read_text(encoding="utf-8"))
     found: dict[str, Difference] = {}
     for entry in document.get(section, []):
-        reason = entry["reason"]
-        reason = document["reasons"].get(reason, reason)
+        if not entry.get("since", 0) <= client <= entry.get("until", client):
+            continue
+        reason = document["reasons"][entry["reason"]]
         for case in entry.get("cases", [entry.get("case")]):
             assert case not in found, f"{case} is listed twice"
             found[case] = Difference(case, reason, _decoded(entry.get("embedded", {})))

@@ -16,21 +16,23 @@ _FILE = pathlib.Path(__file__).with_name("kubectl.yaml")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
-    """One invocation; ``line`` is what stands after ``kubectl``."""
+    """One invocation; ``line`` is what stands after ``kubectl``.
+
+    ``since`` is the minor version of kubectl that has what the line asks for.
+    """
 
     name: str
     line: str
+    since: int = 0
     stdin: str | None = None
     environ: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def load() -> tuple[Step, ...]:
-    """The steps, in their order."""
+def load(*, client: int = subjects.NEWEST_MINOR) -> tuple[Step, ...]:
+    """The steps for a minor version of kubectl, in their order."""
     entries = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
-    return tuple(
-        Step(entry["name"], entry["run"], entry.get("stdin"), entry.get("environ", {}))
-        for entry in entries
-    )
+    steps = (Step(line=entry.pop("run"), **entry) for entry in entries)
+    return tuple(step for step in steps if step.since <= client)
 
 
 def run(

@@ -54,11 +54,15 @@ def canonical(text: str) -> str:
 
 
 def in_any_order(text: str) -> str:
-    """A list of errors in brackets, sorted: the real server walks maps in random order."""
+    """Lists of errors, sorted: the real server walks maps in random order."""
+
+    def sort_lines(match: re.Match[str]) -> str:
+        return "".join(sorted(match[0].splitlines(keepends=True)))
 
     def sort(match: re.Match[str]) -> str:
         return f"[{', '.join(sorted(re.split(_BETWEEN_ERRORS, match[1])))}]"
 
+    text = re.sub(r"(^\* .*\n)+", sort_lines, text, flags=re.MULTILINE)
     return re.sub(r"(?<=is invalid: )\[(.*)\](?=$)", sort, text, flags=re.MULTILINE)
 
 

@@ -5,6 +5,8 @@ import base64
 import concurrent.futures
 import contextlib
 import dataclasses
+import json
+import os
 import pathlib
 import re
 import threading
@@ -94,11 +96,18 @@ def find_kubectl() -> pathlib.Path:
         for path in found.parent.iterdir()
         if (match := _KUBECTL_MINOR.fullmatch(path.name)) is not None
     }
-    chosen = [minor for minor in minors if minor <= _NEWEST_MINOR]
+    chosen = [minor for minor in minors if minor <= NEWEST_MINOR]
     return minors[max(chosen)] if chosen else found
 
 
-_NEWEST_MINOR = 32  # the level of the API that the embedded server reports
+def minor_of(kubectl: pathlib.Path, home: pathlib.Path) -> int:
+    """The minor version of a kubectl, 32 for v1.32.5."""
+    words: list[str | os.PathLike[str]] = [kubectl, "version", "--client", "-o", "json"]
+    done = commands.run(words, environ=commands.clean_environ(home))
+    return int(json.loads(done.stdout)["clientVersion"]["minor"].rstrip("+"))
+
+
+NEWEST_MINOR = 32  # the level of the API that the embedded server reports
 
 
 def environ(subject: Subject, home: pathlib.Path) -> dict[str, str]:

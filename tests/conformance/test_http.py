@@ -44,4 +44,5 @@ def test_requests_get_the_same_answers_from_both_servers(
         ours = http_script.run(embedded, cases, namespace=namespace)
         theirs = http_script.run(real, cases, namespace=namespace)
     verdicts = (differences.verdict(name, ours[name], theirs[name], tolerated) for name in names)
-    assert not list(filter(None, verdicts))
+    problems = list(filter(None, verdicts))
+    assert not problems, "\n".join(problems)

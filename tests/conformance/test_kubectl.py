@@ -13,10 +13,11 @@ def test_kubectl_prints_the_same_against_both_servers(
     tmp_path: pathlib.Path, control_plane: kubernetes.ControlPlane
 ) -> None:
     """Every step of the script: stdout, stderr and exit code, but for the listed differences."""
-    steps = kubectl_script.load()
+    client = subjects.minor_of(subjects.find_kubectl(), tmp_path / "home")
+    steps = kubectl_script.load(client=client)
     assert len(steps) >= _FEWEST_STEPS
     assert len({step.name for step in steps}) == len(steps)
-    tolerated = differences.load("kubectl")
+    tolerated = differences.load("kubectl", client=client)
     assert not set(tolerated) - {step.name for step in steps}
     real = subjects.real(control_plane)
     with (
@@ -32,4 +33,5 @@ def test_kubectl_prints_the_same_against_both_servers(
         differences.verdict(step.name, ours[step.name], theirs[step.name], tolerated)
         for step in steps
     )
-    assert not list(filter(None, verdicts))
+    problems = list(filter(None, verdicts))
+    assert not problems, "\n".join(problems)

@@ -31,4 +31,5 @@ def test_watches_tell_the_same_on_both_servers(
         runs = [pool.submit(_run, subject, namespace) for subject in (embedded, real)]
         ours, theirs = (each.result() for each in runs)
     verdicts = (differences.verdict(name, ours[name], theirs[name], tolerated) for name in names)
-    assert not list(filter(None, verdicts))
+    problems = list(filter(None, verdicts))
+    assert not problems, "\n".join(problems)

@@ -330,9 +330,9 @@ def _changed(
         changed = _json_patched(present, patch)
     elif not isinstance(patch, dict):
         what = decoding.json_kind(patch)
+        prefix = "error decoding patch: " if media_type == bodies.MERGE_PATCH else ""
         raise failures.bad_request(
-            f"error decoding patch: json: cannot unmarshal {what} into Go value of type "
-            "map[string]interface {}"
+            f"{prefix}json: cannot unmarshal {what} into Go value of type map[string]interface {{}}"
         )
     elif media_type == bodies.STRATEGIC_PATCH and kind.builtin is not None:
         changed = _strategically_merged(kind.builtin, present, patch)
