@@ -4,6 +4,7 @@ Plain JSON is put together from stored bodies without decoding them; Tables, met
 YAML are made from decoded objects.
 """
 
+import asyncio
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from ocisource.apiserver import kinds, negotiation, records, table
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 BOOKMARK = "BOOKMARK"
+PART = 250  # objects of a list that are decoded without a pause
 ERROR = "ERROR"
 
 Object = dict[str, Any]
@@ -43,7 +45,7 @@ class Presenter:
         """One object at hand."""
         return write(self._shaped(obj, now=now), self.form)
 
-    def many(
+    async def many(
         self, found: Sequence[records.Record], metadata: Mapping[str, Any], *, now: float
     ) -> bytes:
         """A list; ``metadata`` is the list's own."""
@@ -53,8 +55,12 @@ class Presenter:
             # Items of built-in lists carry no kind: Go's typed lists do not write it.
             item = self._document if self.kind.resource.is_custom else _body
             return b"".join((opening, head, b",".join(map(item, found)), b"]}"))
-        objects = [self.kind.read(record.decode()) for record in found]
-        return write(self._listed(objects, metadata, now=now), self.form)
+        parts: list[Object] = []
+        for start in range(0, max(len(found), 1), PART):
+            parts.append(self._part(found[start : start + PART], metadata, now=now))
+            # Others get a turn: thousands of rows take their time.
+            await asyncio.sleep(0)
+        return write(self._whole(parts, metadata), self.form)
 
     def event(
         self, event: str, record: records.Record, *, now: float, has_headers: bool = False
@@ -91,11 +97,11 @@ class Presenter:
             return table.partial(obj, api_version=self._meta_version)
         return obj
 
-    def _listed(
-        self, objects: Sequence[Object], metadata: Mapping[str, Any], *, now: float
-    ) -> Object:
+    def _whole(self, parts: Sequence[Object], metadata: Mapping[str, Any]) -> Object:
+        """A list put together from its parts."""
         if self.form.is_table:
-            return self._table(objects, metadata, now=now, headers=True)
+            rows = [row for part in parts for row in part["rows"]]
+            return {**parts[0], "rows": rows}
         shown: Object = {
             "kind": self.kind.resource.list_name,
             "apiVersion": self.kind.api_version,
@@ -103,8 +109,16 @@ class Presenter:
         }
         if self.form.is_partial:
             shown |= {"kind": negotiation.PARTIAL_LIST, "apiVersion": self._meta_version}
-        shown["items"] = [self._shaped(obj, now=now) for obj in objects]
+        shown["items"] = [item for part in parts for item in part["items"]]
         return shown
+
+    def _part(
+        self, found: Sequence[records.Record], metadata: Mapping[str, Any], *, now: float
+    ) -> Object:
+        objects = [self.kind.read(record.decode()) for record in found]
+        if self.form.is_table:
+            return self._table(objects, metadata, now=now, headers=True)
+        return {"items": [self._shaped(obj, now=now) for obj in objects]}
 
     def _table(
         self,

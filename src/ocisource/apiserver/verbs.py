@@ -117,7 +117,7 @@ class Verbs:
             return answers.Stream(watch.lines(), warnings=self._deprecation(call))
         _check_shape(call, is_list=True)
         page = await self._reader.page(wanted, options)
-        body = call.presenter.many(page.found, page.metadata(), now=self._clock.wall())
+        body = await call.presenter.many(page.found, page.metadata(), now=self._clock.wall())
         return self._answer(call, body)
 
     async def create(self, call: Call) -> answers.Answer:
@@ -193,7 +193,7 @@ class Verbs:
         page = await self._reader.page(wanted, listing)
         await self._objects.delete_all(call.kind, [each.key for each in page.found], options)
         metadata = {"resourceVersion": str(self._store.revision)}
-        body = call.presenter.many(page.found, metadata, now=self._clock.wall())
+        body = await call.presenter.many(page.found, metadata, now=self._clock.wall())
         return self._answer(call, body)
 
     def _written(self, call: Call, written: objects.Written) -> answers.Answer:
