@@ -211,9 +211,7 @@ class Scope:
     def child(self, name: bytes, *, path: bytes) -> "Scope":
         """The scope of the directory ``name`` in this one; ``path`` is its whole path."""
         level = self._level
-        for names in self._names:
-            if names.level <= level:
-                break
+        for names in self._names:  # strongest first, all of them above the level
             if names.directory is not None and names.directory(name):
                 level = names.level
                 break

@@ -165,10 +165,9 @@ class Index:
             header = window[position : position + 512]
             # Adler-32's low half is 1 + the sum of bytes modulo 65521, which ASCII cannot reach;
             # the checksum field itself counts as eight spaces.
-            stated = header[148:156]
-            digits = stated[:6]
-            wanted = int(digits, 8) if digits.isdigit() and stated[6:] == b"\0 " else -1
-            total = (checksum(header) & 0xFFFF) - (checksum(stated) & 0xFFFF) + 256
+            digits = header[148:154]
+            wanted = int(digits, 8) if digits.isdigit() and not header[154] else -1
+            total = (checksum(header) & 0xFFFF) - (checksum(header[148:156]) & 0xFFFF) + 256
             if total != wanted or not header.isascii():
                 if header == _ZEROS:
                     position += 512
