@@ -39,7 +39,7 @@ class Clouds:
         has_shell: bool = False,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self.cache = cache or tokens.TokenCache()
+        self.cache = tokens.TokenCache() if cache is None else cache  # an empty one is false
         self._calls = calls.Calls(deadline=deadline)
         providers: tuple[identity.Provider, ...] = (
             aws.AWS(self._calls, wall),
