@@ -234,6 +234,7 @@ class _Parts:
             waits_for=[objects],
             observed=self.metrics,
             durations=durations,
+            log=_log(),
         )
         handlers = triggers.Triggers(queue=queue, runs=runs, objects=known, uses=uses, pace=pace)
         objects.add_handler(handlers.ocirepositories())
@@ -275,12 +276,7 @@ class _Parts:
         told = recording.EventRecorder(
             recorder=self.recorder, api_version=self.resource.api_version
         )
-        log = logs.get(
-            "ocirepository",
-            controller=CONTROLLER,
-            controllerGroup=ocirepository.GROUP,
-            controllerKind=ocirepository.KIND,
-        )
+        log = _log()
         chosen = _options(self.chosen, self.url)
         texts = notify.Texts(revision_format=self.chosen.revision_format)
         writes = writer.Writer(
@@ -341,6 +337,16 @@ def _limits(chosen: settings.Settings) -> limits.Limits:
         entries=chosen.max_entries,
         ratio=chosen.max_ratio,
         name_bytes=chosen.max_name_length,
+    )
+
+
+def _log() -> logs.Log:
+    """The logger of everything about OCIRepositories, with the keys that `flux logs` reads."""
+    return logs.get(
+        "ocirepository",
+        controller=CONTROLLER,
+        controllerGroup=ocirepository.GROUP,
+        controllerKind=ocirepository.KIND,
     )
 
 

@@ -49,6 +49,7 @@ class Controller:
         durations: measures.Durations | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
+        log: logs.Log | None = None,
     ) -> None:
         self.name = name
         self.queue = queue
@@ -61,7 +62,7 @@ class Controller:
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._runs: dict[request.Request, asyncio.Task[request.Result]] = {}
         self._called_off: set[request.Request] = set()
-        self._log = logs.get("controller", controller=name)
+        self._log = log or logs.get("controller", controller=name)
         if observed is not None:
             observed.max_concurrent.labels(name).set(concurrency)
             observed.active_workers.labels(name).set(0)
