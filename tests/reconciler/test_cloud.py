@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
+from ocisource import metrics
 from ocisource.kube import patch, resources
 from ocisource.net import tls
 from ocisource.oci import credentials, registry
-from ocisource.oci.providers import aws
+from ocisource.oci.providers import aws, tokens
 from ocisource.reconciler import cloud
 from tests.oci.providers import clouds
 from tests.parts import certificates
@@ -177,3 +178,17 @@ async def test_a_serviceaccount_of_the_object_pulls_from_ecr(
     assert f'gotk_token_cache_events_total{{{labels},operation="reconcile"}} ' in exposition
     assert 'gotk_token_cache_requests_total{status="success"} ' in exposition
     assert password not in f"{obj} {events} {exposition}"
+
+
+def test_an_objects_series_end_with_it() -> None:
+    """With a series for each object, deleted ones leave nothing behind."""
+    observed = metrics.Metrics(has_object_series=True)
+    told = cloud.Measures(observed)
+    for name in ("gone", "stays"):
+        told.looked_up(tokens.Owner(name, "apps"), is_hit=False)
+        told.looked_up(tokens.Owner(name, "apps"), is_hit=True)
+    told.forget("gone", "apps")
+    told.forget("never-seen", "apps")
+    exposition = observed.exposition().decode()
+    assert 'name="gone"' not in exposition
+    assert 'gotk_token_cache_events_total{event_type="cache_hit"' in exposition

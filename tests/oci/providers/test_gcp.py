@@ -1,10 +1,13 @@
 """Artifact Registry through google-auth: metadata server, STS, then a pull from a real registry."""
 
+import dataclasses
+
 import pytest
 
 from ocisource import errors
+from ocisource.artifact import remote
 from ocisource.oci import reference, registry
-from ocisource.oci.providers import gcp, identity, logins
+from ocisource.oci.providers import gcp, identity, logins, tokens
 from tests.oci.providers import clouds
 from tests.oci.providers.conftest import NewClouds, Start, metadata
 
@@ -206,3 +209,40 @@ async def test_a_socks_proxy_is_refused_before_anything_is_sent(
     route = identity.Route(proxy=proxies.Proxy.parse("socks5://127.0.0.1:9"))
     with pytest.raises(errors.CredentialError, match="a socks5 proxy cannot be used"):
         await cloud_logins.keychain("gcp", route=route).credential(REPOSITORY)
+
+
+async def test_a_registrys_refusal_brings_a_new_token(
+    named_registry: Start, new_clouds: NewClouds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kept token that ended before its time is replaced within the same run, once."""
+    now = 0.0
+    forward, trusted = await named_registry(HOST, gcp.USERNAME, "new-token")
+    issued = iter(("old-token", "new-token"))
+
+    def grant(got: clouds.Received) -> clouds.Said:
+        answer = {"access_token": next(issued), "expires_in": 3600, "token_type": "Bearer"}
+        return clouds.Said(answer, headers=FLAVOR)
+
+    async with clouds.serve({**machine(), TOKEN: grant}) as node:
+        metadata(monkeypatch, f"127.0.0.1:{node.port}")
+        found = new_clouds(cache=tokens.TokenCache(clock=lambda: now))
+        keychain = found.keychain("gcp")
+        access = registry.Access(keychain=keychain, tls=trusted, proxy=forward.proxy)
+        with pytest.raises(errors.UnauthorizedError):
+            await clouds.pull(HOST, access)
+        now += tokens.FRESH
+        assert await clouds.pull(HOST, access) == clouds.CONTENT
+        assert await clouds.pull(HOST, access) == clouds.CONTENT
+    assert next(issued, None) is None
+
+
+async def test_the_command_line_logs_in_the_same_way(
+    named_registry: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``--provider gcp`` of the artifact commands."""
+    forward, trusted = await named_registry(HOST, gcp.USERNAME, "google-token")
+    async with clouds.serve(machine()) as node:
+        metadata(monkeypatch, f"127.0.0.1:{node.port}")
+        given = remote.access(provider="gcp")
+        access = dataclasses.replace(given, tls=trusted, proxy=forward.proxy)
+        assert await clouds.pull(HOST, access) == clouds.CONTENT
