@@ -256,3 +256,29 @@ async def test_a_slow_watcher_is_cut_off(
         monkeypatch.setattr(feeds, "WAITING_CHANGES", 0)
         await api.create(conftest.CONFIG_MAPS, conftest.config_map("a"))
         assert await watch.is_over()
+
+
+async def test_a_beginning_that_never_comes_is_refused(
+    api: conftest.Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list of the future as a watch: 504 as a whole answer, not a broken stream."""
+    monkeypatch.setattr("ocisource.apiserver.reading.FUTURE_WAIT_SECONDS", 0.0)
+    query = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=99999"
+    answer = await api.get(WATCH + query)
+    assert (answer.status, answer.doc["reason"]) == (504, "Timeout")
+
+
+async def test_what_failed_is_logged_without_its_text(
+    api: conftest.Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of ours is a 500 for the client; the log names the place, and no content."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the password is hunter2")
+
+    monkeypatch.setattr("ocisource.apiserver.reading.Reader.get", broken)
+    answer = await api.get(conftest.CONFIG_MAPS + "/a")
+    assert (answer.status, answer.doc["reason"]) == (500, "InternalError")
+    assert "the API failed: RuntimeError in test_watch.py" in caplog.text
+    assert "hunter2" not in caplog.text + answer.body.decode()
+    assert "Traceback" not in caplog.text

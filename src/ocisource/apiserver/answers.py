@@ -1,7 +1,7 @@
 """Answers as they go out: bytes with their headers, or a stream of chunks."""
 
 import dataclasses
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from ocisource import errors
@@ -23,9 +23,12 @@ class Answer:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stream:
-    """An answer that goes on: chunks of whole lines."""
+    """An answer that goes on: chunks of whole lines.
 
-    chunks: AsyncIterator[bytes]
+    The first chunk is empty and may take a refusal's place by raising it.
+    """
+
+    chunks: AsyncGenerator[bytes, None]
     content_type: str = negotiation.JSON
     warnings: tuple[str, ...] = ()
 

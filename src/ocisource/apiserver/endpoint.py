@@ -5,9 +5,12 @@
 3. Resource paths are resolved in the registry, allowed or not, and handed to the verbs.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import logging
+import pathlib
+import traceback
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -63,6 +66,9 @@ class Endpoint:
         is_pretty = _is_pretty(request)
         try:
             answer = await self._answer(request, is_pretty=is_pretty)
+            if isinstance(answer, answers.Stream):
+                # A stream may be refused until its first chunk, which is empty.
+                await anext(answer.chunks, None)
         except errors.APIStatusError as error:
             answer = answers.refusal(error, is_pretty=is_pretty)
         except errors.OcisourceError as error:
@@ -70,8 +76,8 @@ class Endpoint:
             answer = answers.refusal(failures.internal(error.text), is_pretty=is_pretty)
         except ConnectionError:
             raise
-        except Exception as error:
-            _logger.error("the API failed: %s", type(error).__name__, exc_info=error)
+        except Exception as error:  # noqa: BLE001 - a client gets a Status, never a traceback
+            _logger.error("the API failed: %s", _place(error))
             answer = answers.refusal(failures.internal("unexpected failure"), is_pretty=is_pretty)
         if isinstance(answer, answers.Stream):
             return await _stream(request, answer)
@@ -275,17 +281,26 @@ async def _stream(request: web.BaseRequest, answer: answers.Stream) -> web.Strea
     for words in answer.warnings:
         response.headers.add("Warning", answers.warning_header(words))
     response.enable_chunked_encoding()
-    started = False
-    try:
-        async for chunk in answer.chunks:
-            if not started:
-                await response.prepare(request)
-                started = True
-            if chunk:
-                await response.write(chunk)
-    finally:
-        await answer.chunks.aclose()  # type: ignore[attr-defined]
-    if not started:
+    async with contextlib.aclosing(answer.chunks):
         await response.prepare(request)
+        try:
+            async for chunk in answer.chunks:
+                if chunk:
+                    await response.write(chunk)
+        except errors.OcisourceError as error:
+            _logger.warning("a watch ended: %s", error.text)
     await response.write_eof()
     return response
+
+
+def _place(error: Exception) -> str:
+    """What failed and where, on one line; its text might hold what a client sent."""
+    frames = traceback.extract_tb(error.__traceback__)[-_SHOWN_FRAMES:]
+    shown = " < ".join(
+        f"{pathlib.PurePath(frame.filename).name}:{frame.lineno} {frame.name}"
+        for frame in reversed(frames)
+    )
+    return f"{type(error).__name__} in {shown}"
+
+
+_SHOWN_FRAMES = 4

@@ -8,7 +8,7 @@
 """
 
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 
 import msgspec
 
@@ -63,7 +63,7 @@ class Watch:
         resource = wanted.kind.resource.stored_as
         self._feed = feeds.Feed(resource, wanted.where, wanted.name)
 
-    async def lines(self) -> AsyncIterator[bytes]:
+    async def lines(self) -> AsyncGenerator[bytes, None]:
         """Chunks of whole lines until the time is over, the client is too slow or we stop.
 
         The first chunk is empty: it tells that the watch has begun.
@@ -76,7 +76,9 @@ class Watch:
             async for chunk in self._changes():
                 yield chunk
         except store.TooOldError as error:
+            # Known before anything was told; the stream says it, as clients expect.
             status = failures.status(failures.gone(str(error)))
+            yield b""
             yield presenting.error_event(status)
         finally:
             self._store.unwatch(self._feed)
