@@ -155,8 +155,8 @@ def test_errors_below_lists_name_the_item() -> None:
     assert _errors(list=[{"v": 1}, {"name": 1, "v": "x"}]) == [
         "spec.list[0].name: Required value",
         (
-            'spec.list[1].name: Invalid value: "integer": spec.list[1].name in body must be of type '
-            'string: "integer"'
+            'spec.list[1].name: Invalid value: "integer": spec.list[1].name in body must be of '
+            'type string: "integer"'
         ),
         (
             'spec.list[1].v: Invalid value: "string": spec.list[1].v in body must be of type '

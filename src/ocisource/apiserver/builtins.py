@@ -19,6 +19,7 @@ from ocisource.apiserver import (
     builtinrules,
     builtintables,
     builtintypes,
+    coretypes,
     decoding,
     definitions,
     extensiontypes,
@@ -36,6 +37,7 @@ FieldError = fielderrors.FieldError
 Object = dict[str, Any]
 DEFINITIONS: Mapping[str, Mapping[str, Any]] = {
     **builtintypes.DEFINITIONS,
+    **coretypes.DEFINITIONS,
     **extensiontypes.DEFINITIONS,
     **reviewtypes.DEFINITIONS,
 }
