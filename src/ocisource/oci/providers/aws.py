@@ -53,7 +53,7 @@ class AWS:
         web: _WebIdentity | None = None
         if account is not None:
             name = f"{account.name}.{account.namespace}.{target.region}.fluxcd.io"
-            token = await account.token(AUDIENCE)
+            token = await account.issued(AUDIENCE)
             web = _WebIdentity(self.who(account), name[:_SESSION_NAME_MAX], token)
         secrets = () if web is None else (web.token,)
         with calls.stage(identity.token_stage(account)):

@@ -81,7 +81,7 @@ class Azure:
     ) -> tokens.Issued:
         """As of Provider."""
         assert isinstance(target, hosts.ACR)
-        assertion = "" if account is None else await account.token(AUDIENCE)
+        assertion = "" if account is None else await account.issued(AUDIENCE)
         who = "" if account is None else self.who(account)
         with calls.stage(identity.token_stage(account)):
             token = await self.run.run(

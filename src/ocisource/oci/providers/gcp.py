@@ -72,7 +72,7 @@ class GCP:
         else:
             with calls.stage(identity.ACCESS_TOKEN):
                 pool, audience = await self._audience(account, route)
-                subject = await account.token(pool)
+            subject = await account.issued(pool)
             with calls.stage(identity.token_stage(account)):
                 token, expires_at = await self.run.run(
                     lambda: self._federated(account, audience, subject, route.proxy),

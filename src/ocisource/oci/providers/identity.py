@@ -8,7 +8,10 @@ from typing import Protocol
 from ocisource import errors
 from ocisource.net import proxy as proxies
 from ocisource.net import tls as tls_identities
-from ocisource.oci.providers import tokens
+from ocisource.oci.providers import calls, tokens
+
+ACCESS_TOKEN = "failed to get access token for artifact registry"  # noqa: S105
+REGISTRY_CREDENTIALS = "failed to create artifact registry credentials"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,11 @@ class Account:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+    async def issued(self, audience: str) -> str:
+        """A token of the account for an audience; raises CredentialError."""
+        with calls.stage(ACCESS_TOKEN):
+            return await self.token(audience)
 
     def annotation(self, key: str, *, pattern: str, is_required: bool = True) -> str:
         """An annotation's value, "" if it may be absent; raises CredentialError."""
@@ -77,10 +85,6 @@ class Provider(Protocol):
     ) -> tokens.Issued:
         """A credential for a target, as the account or as ourselves; raises CredentialError."""
         ...
-
-
-ACCESS_TOKEN = "failed to get access token for artifact registry"  # noqa: S105
-REGISTRY_CREDENTIALS = "failed to create artifact registry credentials"
 
 
 def token_stage(account: Account | None) -> str:
