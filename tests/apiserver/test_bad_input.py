@@ -352,3 +352,28 @@ async def _check(
     assert b"unexpected failure" not in answer.body
     if answer.status >= 400 and method != "HEAD" and answer.body != b"404 page not found\n":
         assert answer.doc["code"] == answer.status
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /version HTTP/1.1\r\nHost: [::1\r\n",
+        b"GET /version HTTP/1.1\r\nHost: a b\r\n",
+        b"GET /version HTTP/1.1\r\nHost:\r\n",
+        b"GET https://elsewhere.example/version HTTP/1.1\r\nHost: x\r\n",
+        b"GET //version HTTP/1.1\r\nHost: x\r\n",
+        b"GET /version? HTTP/1.1\r\nHost: x\r\n",
+        b"GET /version?%zz=%&&=&a HTTP/1.1\r\nHost: x\r\n",
+    ],
+)
+async def test_strange_heads(api: conftest.Api, head: bytes) -> None:
+    """Where a request says it goes does not matter; it is answered or refused, not dropped."""
+    host, _, port = api.address.removeprefix("https://").partition(":")
+    context = ssl.create_default_context(cafile=str(api.data_dir / "pki" / "ca.crt"))
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
+    writer.write(head + f"Authorization: Bearer {api.token}\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert b"unexpected failure" not in answer
+    assert b"gitVersion" in answer or b'"kind":"Status"' in answer

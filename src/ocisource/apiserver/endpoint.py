@@ -86,7 +86,7 @@ class Endpoint:
     async def _answer(
         self, request: web.BaseRequest, *, is_pretty: bool
     ) -> answers.Answer | answers.Stream:
-        path = urllib.parse.unquote(request.url.raw_path)
+        path = urllib.parse.unquote(request.rel_url.raw_path)
         first = path.strip("/").partition("/")[0]
         if first in HEALTH:
             return self._health(first)
