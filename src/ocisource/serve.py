@@ -20,7 +20,7 @@ from ocisource.api import ocirepository
 from ocisource.archive import limits
 from ocisource.controller import informer, manager, measures, reflector, workqueue
 from ocisource.controller import request as requests
-from ocisource.kube import client, events, notification, resources
+from ocisource.kube import client, events, notification, ratelimit, resources
 from ocisource.oci import manifest, registry
 from ocisource.oci.providers import logins, tokens
 from ocisource.reconciler import (
@@ -238,9 +238,7 @@ class _Parts:
         )
         handlers = triggers.Triggers(queue=queue, runs=runs, objects=known, uses=uses, pace=pace)
         objects.add_handler(handlers.ocirepositories())
-        objects.add_handler(
-            informer.Handler(on_delete=lambda obj: reconciler.fetcher.forget(obj.metadata.uid))
-        )
+        objects.add_handler(informer.Handler(on_delete=reconciler.forget))
         objects.add_handler(
             informer.Handler(on_delete=lambda obj: durations.forget(informer.key_of(obj)))
         )
@@ -274,7 +272,11 @@ class _Parts:
         self, known: newest.Newest, uses: triggers.Uses, pace: pacing.Pacing
     ) -> reconcilers.Reconciler:
         told = recording.EventRecorder(
-            recorder=self.recorder, api_version=self.resource.api_version
+            recorder=self.recorder,
+            api_version=self.resource.api_version,
+            routine=ratelimit.TokenBucket(
+                qps=recording.ROUTINE_RATE, burst=recording.ROUTINE_BURST, clock=time.monotonic
+            ),
         )
         log = _log()
         chosen = _options(self.chosen, self.url)

@@ -63,6 +63,9 @@ class Controller:
         self._runs: dict[request.Request, asyncio.Task[request.Result]] = {}
         self._called_off: set[request.Request] = set()
         self._log = log or logs.get("controller", controller=name)
+        # Looked up once: every run counts.
+        self._active = None if observed is None else observed.active_workers.labels(name)
+        self._time = None if observed is None else observed.reconcile_time.labels(name)
         if observed is not None:
             observed.max_concurrent.labels(name).set(concurrency)
             observed.active_workers.labels(name).set(0)
@@ -148,11 +151,13 @@ class Controller:
         finally:
             self._runs.pop(key, None)
             self._called_off.discard(key)
+        seconds = self._clock() - began
         if self._observed is not None:
             self._observed.reconcile_total.labels(self.name, outcome).inc()
-            self._observed.reconcile_time.labels(self.name).observe(self._clock() - began)
+        if self._time is not None:
+            self._time.observe(seconds)
         if self._durations is not None:
-            self._durations.observe(key, self._clock() - began)
+            self._durations.observe(key, seconds)
 
     async def _run_once(self, key: request.Request) -> request.Result:
         # Whatever the function does before its first wait must not happen in the worker either.
@@ -195,8 +200,8 @@ class Controller:
             self._observed.reconcile_errors.labels(self.name).inc()
 
     def _count_active(self, change: int) -> None:
-        if self._observed is not None:
-            self._observed.active_workers.labels(self.name).inc(change)
+        if self._active is not None:
+            self._active.inc(change)
 
 
 def _is_being_cancelled() -> bool:

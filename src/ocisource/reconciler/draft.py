@@ -75,7 +75,8 @@ class Draft:
 
     def keep(self, artifact: artifacts.Artifact, *, url: str) -> None:
         """Record the artifact and the address of its ``latest.tar.gz``."""
-        self.status = msgspec.structs.replace(self.status, artifact=artifact, url=url)
+        if (artifact, url) != (self.status.artifact, self.status.url):
+            self.status = msgspec.structs.replace(self.status, artifact=artifact, url=url)
 
     def observe_content_config(self, *, checksum: str) -> None:
         """Record the content configuration that the artifact was made with."""

@@ -25,7 +25,7 @@ from ocisource.reconciler import (
     steps,
     writer,
 )
-from ocisource.source import publish, pull, resolve
+from ocisource.source import publish, pull, resolve, wanted
 from ocisource.storage import store as stores
 from ocisource.wire import timestamps
 
@@ -117,10 +117,12 @@ class Fetcher:
         limit: deadline.Deadline,
     ) -> resolve.Resolved:
         url = want.shown_url
-        async with limit.step(
-            reasons.READ_OPERATION_FAILED, f"failed to determine the artifact tag for '{url}'"
-        ):
-            tag = await resolve.choose_tag(remote, want.wanted)
+        tag: str | None = want.wanted.tag or wanted.DEFAULT_TAG
+        if want.wanted.digest or want.wanted.semver:
+            async with limit.step(
+                reasons.READ_OPERATION_FAILED, f"failed to determine the artifact tag for '{url}'"
+            ):
+                tag = await resolve.choose_tag(remote, want.wanted)
         async with limit.step(reasons.PULL_FAILED, "failed to determine artifact digest"):
             try:
                 resolved = await resolve.to_digest(

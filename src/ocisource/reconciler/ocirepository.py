@@ -35,7 +35,10 @@ from ocisource.wire import timestamps
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciler:
-    """Brings one object's artifact and status up to date; safe for concurrent use."""
+    """Brings one object's artifact and status up to date; safe for concurrent use.
+
+    ``wants`` remembers, by uid, the spec of a generation as values.
+    """
 
     objects: fetch.Objects
     writer: writer.Writer
@@ -47,6 +50,7 @@ class Reconciler:
     clock: Callable[[], float]
     pacing: pacing.Pacing
     log: logs.Log
+    wants: dict[str, tuple[int, declared.Declared]] = dataclasses.field(default_factory=dict)
 
     async def reconcile(self, request: requests.Request) -> requests.Result:
         """Run once for one object.
@@ -79,7 +83,7 @@ class Reconciler:
         old = run.obj.status
         try:
             await self.custody.check(run)
-            want = declared.read(run.obj.spec, platform=self.options.platform)
+            want = self._declared(run.obj)
             interval = want.interval
             await self.fetcher.bring_up_to_date(request, run, want)
         except steps.StepFailedError as error:
@@ -122,7 +126,7 @@ class Reconciler:
         except steps.StepFailedError as failure:
             self.recorder.record(run.obj, notify.failure_event(failure))
             raise
-        self.fetcher.forget(run.obj.metadata.uid)
+        self.forget(run.obj)
         await self.writer.remove_finalizer(run.obj)
 
     def _tell(
@@ -151,6 +155,20 @@ class Reconciler:
         if event is not None:
             self.recorder.record(run.obj, event)
             log.info(event.message)
+
+    def _declared(self, obj: ocirepository.OCIRepository) -> declared.Declared:
+        """The spec as values; a generation is read once. Raises a stalling StepFailedError."""
+        known = self.wants.get(obj.metadata.uid)
+        if known is not None and known[0] == obj.metadata.generation:
+            return known[1]
+        want = declared.read(obj.spec, platform=self.options.platform)
+        self.wants[obj.metadata.uid] = (obj.metadata.generation, want)
+        return want
+
+    def forget(self, obj: ocirepository.OCIRepository) -> None:
+        """The object is gone."""
+        self.wants.pop(obj.metadata.uid, None)
+        self.fetcher.forget(obj.metadata.uid)
 
     def _draft(self, obj: ocirepository.OCIRepository) -> draft.Draft:
         return draft.Draft(obj, now=timestamps.format_seconds(self.clock()))

@@ -1,21 +1,33 @@
 """Recording: events about OCIRepositories, on their way to Kubernetes and to the receiver."""
 
 import dataclasses
+import typing
 
 from ocisource.api import ocirepository
-from ocisource.kube import events, resources
-from ocisource.reconciler import notify
+from ocisource.kube import events, ratelimit, resources
+from ocisource.reconciler import notify, reasons
+
+# Of "nothing new" so many are told a second, for all objects together. With thousands of objects
+# they would be most of the requests to the API server, and most of the work of this process.
+ROUTINE_RATE: typing.Final = 5.0
+ROUTINE_BURST: typing.Final = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class EventRecorder:
-    """Fills in whom an event is about, and the annotations that users put on their object."""
+    """Fills in whom an event is about, and the annotations that users put on their object.
+
+    ``routine`` is the budget for ArtifactUpToDate.
+    """
 
     recorder: events.Recorder
     api_version: str
+    routine: ratelimit.TokenBucket
 
     def record(self, obj: ocirepository.OCIRepository, event: notify.Event) -> None:
         """Tell an event about an object; never waits."""
+        if event.reason == reasons.ARTIFACT_UP_TO_DATE and not self.routine.try_take():
+            return
         meta = obj.metadata
         passed_on = {
             key: value

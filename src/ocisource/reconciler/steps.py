@@ -52,14 +52,30 @@ def step(
     """
     try:
         yield
-    except (StepFailedError, errors.AbandonedError):
-        raise
     except of as error:
-        text = f"{prefix}: {error.text}" if prefix else error.text
-        raise StepFailedError(
-            text,
-            condition=condition,
-            reason=reason,
-            is_stalling=is_stalling,
-            retry_after=getattr(error, "retry_after", None),
-        ) from error
+        failed = translated(
+            error, condition=condition, reason=reason, prefix=prefix, is_stalling=is_stalling
+        )
+        if failed is None:
+            raise
+        raise failed from error
+
+
+def translated(
+    error: errors.OcisourceError,
+    *,
+    condition: str | None,
+    reason: str,
+    prefix: str,
+    is_stalling: bool = False,
+) -> StepFailedError | None:
+    """The error with its meaning; None for one that has a meaning, or for work called off."""
+    if isinstance(error, StepFailedError | errors.AbandonedError):
+        return None
+    return StepFailedError(
+        f"{prefix}: {error.text}" if prefix else error.text,
+        condition=condition,
+        reason=reason,
+        is_stalling=is_stalling,
+        retry_after=getattr(error, "retry_after", None),
+    )

@@ -43,7 +43,16 @@ def mark(
     now: str,
     value: str = conditions.TRUE,
 ) -> ocirepository.Status:
-    """The status with one condition set, stamped with the object's generation."""
+    """The status with one condition set, stamped with the object's generation.
+
+    The same status if it says so already.
+    """
+    old = conditions.get(status.conditions, type_)
+    if old is not None and (
+        (old.status, old.reason, old.message, old.observed_generation)
+        == (value, reason, message, generation)
+    ):
+        return status
     condition = conditions.Condition(
         type=type_,
         status=value,
@@ -81,7 +90,7 @@ def ready(status: ocirepository.Status, *, generation: int, now: str) -> ocirepo
             now=now,
             value=summary.status if summary is not verified else conditions.FALSE,
         )
-    return msgspec.structs.replace(status, conditions=conditions.ordered(status.conditions))
+    return _in_order(status)
 
 
 def in_progress(status: ocirepository.Status, *, generation: int, now: str) -> ocirepository.Status:
@@ -98,7 +107,7 @@ def in_progress(status: ocirepository.Status, *, generation: int, now: str) -> o
         now=now,
         value=conditions.FALSE,
     )
-    return msgspec.structs.replace(status, conditions=conditions.ordered(status.conditions))
+    return _in_order(status)
 
 
 def conclude(
@@ -110,7 +119,7 @@ def conclude(
     requested_at: str | None = None,
 ) -> Conclusion:
     """The end of a run, from the conditions its steps left and its failure, if any."""
-    if requested_at is not None:
+    if requested_at is not None and requested_at != status.last_handled_reconcile_at:
         status = msgspec.structs.replace(status, last_handled_reconcile_at=requested_at)
     if failure is None:
         return _succeeded(status, generation=generation, now=now)
@@ -155,6 +164,13 @@ def _succeeded(status: ocirepository.Status, *, generation: int, now: str) -> Co
 
 
 def _observed(status: ocirepository.Status, generation: int) -> ocirepository.Status:
-    if not status.conditions:
+    if not status.conditions or status.observed_generation == generation:
         return status
     return msgspec.structs.replace(status, observed_generation=generation)
+
+
+def _in_order(status: ocirepository.Status) -> ocirepository.Status:
+    ordered = conditions.ordered(status.conditions)
+    if ordered == status.conditions:
+        return status
+    return msgspec.structs.replace(status, conditions=ordered)

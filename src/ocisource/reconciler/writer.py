@@ -79,6 +79,8 @@ class Writer:
 
         Raises AbandonedError when the object is gone or has a newer generation, APIStatusError.
         """
+        if status == obj.status:
+            return obj  # most runs end here
         base = obj
         for attempt in range(CONFLICT_TRIES):
             wanted = self.fields.status(_with_foreign(status, base.status))

@@ -1,13 +1,15 @@
 """Times as Kubernetes writes them: RFC 3339 in UTC, whole seconds or microseconds."""
 
 import datetime
+import time
 
 _UTC = datetime.UTC
 
 
 def format_seconds(when: float) -> str:
     """``2022-06-14T11:23:36Z`` for seconds since the epoch."""
-    return datetime.datetime.fromtimestamp(int(when), _UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    year, month, day, hour, minute, second, *_ = time.gmtime(int(when))
+    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
 
 
 def format_micro(when: float) -> str:
