@@ -11,7 +11,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<uid>"),
         (r"eyJ[\w-]+\.[\w-]+\.[\w-]+", "<token>"),
         (r"127\.0\.0\.1:\d+", "<address>"),
-        (r"(resourceVersion\"?: ?)[\"']?\d+[\"']?", r"\1<version>"),
+        (r"(resourceVersion\\?\"?: ?)[\\\"']*\d+[\\\"']*", r"\1<version>"),
         (r"(Resource Version: +)\d+", r"\1<version>"),
         (r"(ResourceVersion in (?:precondition|record) \()\d+\)", r"\1<version>)"),
         (r"/tmp/(LIVE|MERGED)-\d+", r"<\1>"),

@@ -128,7 +128,7 @@ def render(
     return {
         "kind": "Table",
         "apiVersion": api_version,
-        "metadata": dict(metadata or {}),
+        "metadata": {name: value for name, value in (metadata or {}).items() if value},
         "columnDefinitions": [column.definition() for column in columns.columns]
         if has_headers
         else None,
