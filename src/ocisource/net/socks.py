@@ -1,7 +1,9 @@
 """HTTP connections through a SOCKS5 proxy (RFC 1928, RFC 1929), which looks up the names itself."""
 
 import asyncio
+import socket
 import ssl
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -14,7 +16,7 @@ from ocisource.net import proxy as proxies
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest
 
-_ERRORS = (
+ERRORS = (
     python_socks.ProxyError,
     python_socks.ProxyTimeoutError,
     python_socks.ProxyConnectionError,
@@ -45,17 +47,9 @@ class Connector(aiohttp.BaseConnector):
         host, port = (req.url.raw_host or "").strip("[]"), req.url.port or 0
         is_tls = req.url.scheme == "https"
         async with asyncio.timeout(timeout.sock_connect):
-            tunnel = socks.Proxy(
-                proxy_type=python_socks.ProxyType.SOCKS5,
-                host=self._proxy.host,
-                port=self._proxy.port,
-                username=self._proxy.username or None,
-                password=self._proxy.password or None,
-                rdns=True,
-            )
             try:
-                sock = await tunnel.connect(dest_host=host, dest_port=port)
-            except (*_ERRORS, OSError) as exc:
+                sock = await self._tunnel(host, port)
+            except (*ERRORS, OSError) as exc:
                 # The library's text may hold what the proxy said, but no password.
                 cause = exc if isinstance(exc, OSError) else OSError(0, str(exc))
                 raise aiohttp.ClientProxyConnectionError(req.connection_key, cause) from exc
@@ -64,7 +58,7 @@ class Connector(aiohttp.BaseConnector):
                     self._factory,
                     sock=sock,
                     ssl=self._context if is_tls else None,
-                    server_hostname=(req.server_hostname or host) if is_tls else None,
+                    server_hostname=(req.server_hostname or host.rstrip(".")) if is_tls else None,
                 )
             except ssl.CertificateError as exc:
                 sock.close()
@@ -76,3 +70,25 @@ class Connector(aiohttp.BaseConnector):
                 sock.close()
                 raise
         return protocol
+
+    async def proxy_hosts(self) -> Sequence[str]:
+        """The names or addresses by which the proxy is tried, in turn."""
+        return (self._proxy.host,)
+
+    async def _tunnel(self, host: str, port: int) -> socket.socket:
+        """A socket whose other end is ``host:port``."""
+        last: Exception | None = None
+        for name in await self.proxy_hosts():
+            tunnel = socks.Proxy(
+                proxy_type=python_socks.ProxyType.SOCKS5,
+                host=name,
+                port=self._proxy.port,
+                username=self._proxy.username or None,
+                password=self._proxy.password or None,
+                rdns=True,
+            )
+            try:
+                return await tunnel.connect(dest_host=host, dest_port=port)
+            except (*ERRORS, OSError) as exc:
+                last = exc
+        raise last or OSError(f"proxy {self._proxy.host} has no address")

@@ -8,8 +8,8 @@ Rules:
    the CA is trusted at all of them.
 3. Redirects are never followed here, cookies never kept, bodies never decompressed: what is hashed
    is what was sent.
-4. `http` and `https` proxies are aiohttp's; `socks5` has a connector here, which leaves the lookup
-   of names to the proxy.
+4. `http` and `https` proxies are aiohttp's; `socks5` has a connector in `net`, which leaves the
+   lookup of names to the proxy.
 """
 
 import asyncio
@@ -18,22 +18,17 @@ import dataclasses
 import ssl
 import string
 import urllib.parse
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import aiohttp
-import python_socks
 import yarl
-from aiohttp import client_proto, tracing
-from python_socks.async_ import asyncio as socks
 
 from ocisource import errors, metrics
 from ocisource.net import proxy as proxies
+from ocisource.net import socks
 from ocisource.net.tls import TLSIdentity
 from ocisource.oci import failures, guard, limits, places
-
-if TYPE_CHECKING:
-    from aiohttp.client_reqrep import ClientRequest
 
 _SOCKS = "socks5"
 _NO_ANSWER = "<error>"  # as client-go counts requests that got none
@@ -228,8 +223,8 @@ class Connections:
             await session.close()
 
 
-class SocksConnector(aiohttp.BaseConnector):
-    """Connections through a SOCKS5 proxy (RFC 1928, RFC 1929), which looks up the names."""
+class SocksConnector(socks.Connector):
+    """Connections through a SOCKS5 proxy whose own place is checked before it is contacted."""
 
     def __init__(
         self,
@@ -241,56 +236,15 @@ class SocksConnector(aiohttp.BaseConnector):
         keepalive_timeout: float,
         limit: int,
     ) -> None:
-        super().__init__(keepalive_timeout=keepalive_timeout, limit=limit)
-        self._proxy = proxy
-        self._context = context
+        super().__init__(proxy, context=context, keepalive_timeout=keepalive_timeout, limit=limit)
         self._resolver = resolver
         self._check = check
 
-    async def _create_connection(
-        self,
-        req: "ClientRequest",
-        traces: list[tracing.Trace],  # noqa: ARG002
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
-    ) -> client_proto.ResponseHandler:
-        host, port = req.url.raw_host or "", req.url.port or 0
-        async with asyncio.timeout(timeout.sock_connect):
-            try:
-                sock = await self._tunnel(host.strip("[]"), port)
-            except OSError as error:
-                raise aiohttp.ClientProxyConnectionError(req.connection_key, error) from error
-            is_tls = req.url.scheme == "https"
-            try:
-                _, protocol = await self._loop.create_connection(
-                    self._factory,
-                    sock=sock,
-                    ssl=self._context if is_tls else None,
-                    server_hostname=host.strip("[]").rstrip(".") if is_tls else None,
-                )
-            except BaseException:
-                sock.close()
-                raise
-        return protocol
-
-    async def _tunnel(self, host: str, port: int) -> Any:
-        """A socket whose other end is ``host:port``; tries each address of the proxy in turn."""
+    async def proxy_hosts(self) -> Sequence[str]:
+        """The addresses of the proxy; raises ForbiddenAddressError."""
         self._check(self._proxy.host)
         found = await self._resolver.resolve(self._proxy.host, self._proxy.port)
-        last: Exception | None = None
-        for each in found:
-            proxy = socks.Proxy(
-                proxy_type=python_socks.ProxyType.SOCKS5,
-                host=each["host"],
-                port=self._proxy.port,
-                username=self._proxy.username or None,
-                password=self._proxy.password or None,
-                rdns=True,
-            )
-            try:
-                return await proxy.connect(dest_host=host, dest_port=port)
-            except (*failures.SOCKS_ERRORS, OSError) as error:
-                last = error
-        raise last or OSError("the proxy's name has no address")
+        return [each["host"] for each in found]
 
 
 def _quoted(url: str) -> str:

@@ -12,23 +12,17 @@ import ssl
 from collections.abc import Iterator
 
 import aiohttp
-import python_socks
 
 from ocisource import errors
-from ocisource.net import redact
+from ocisource.net import redact, socks
 
 # OpenSSL's X509_V_ERR_* (x509_vfy.h).
 _EXPIRED = frozenset({9, 10})
 _UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 _WRONG_NAME = frozenset({62, 64})
 _ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_ALERT_(?P<name>[A-Z0-9_]+)")
-SOCKS_ERRORS = (
-    python_socks.ProxyError,
-    python_socks.ProxyTimeoutError,
-    python_socks.ProxyConnectionError,
-)
 # ValueError: yarl, and the parser for what a server sends.
-FOREIGN = (aiohttp.ClientError, *SOCKS_ERRORS, OSError, ValueError)
+FOREIGN = (aiohttp.ClientError, *socks.ERRORS, OSError, ValueError)
 # First match counts. {cause} is what the system or the peer said.
 _TABLE: tuple[
     tuple[type[BaseException] | tuple[type[BaseException], ...], str, type[errors.TransportError]],
@@ -38,7 +32,7 @@ _TABLE: tuple[
     (TimeoutError, "no data came for too long: i/o timeout", errors.DeadlineError),
     (aiohttp.ClientHttpProxyError, "proxy: {cause}", errors.TransportError),
     (
-        (aiohttp.ClientProxyConnectionError, *SOCKS_ERRORS),
+        (aiohttp.ClientProxyConnectionError, *socks.ERRORS),
         "proxy: {cause}",
         errors.TransportError,
     ),
