@@ -235,11 +235,11 @@ def test_once_exits_1_with_the_failing_message(
 
 
 def test_a_file_that_is_no_manifest_is_one_clear_line(tmp_path: pathlib.Path) -> None:
-    """What and where; nothing is started."""
+    """What and where, exit code 2; nothing is started."""
     file = tmp_path / "broken.yaml"
     file.write_text("a: [\n")
     done = machine.once(tmp_path / "machine", "-f", str(file))
-    assert done.code == 1
+    assert done.code == 2
     assert len(done.stderr.splitlines()) == 1
     assert str(file) in done.stderr
 
