@@ -2,7 +2,9 @@
 
 Three processes: nginx as the registry, the embedded API, the controller. The controller's CPU and
 memory are read from the kernel's accounting of its process. The unit of cost is a bare aiohttp HEAD
-on a pooled connection to the same nginx, measured in the same run.
+on a pooled connection to the same nginx, measured in the same run: flat out, and at the pace at
+which the controller has to ask. At that pace each wake-up of the process costs more than its work,
+for a bare HEAD as for the controller.
 
     python -m benchmarks.scale [--objects 10000] [--intervals 10]
 """
@@ -38,6 +40,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _LAYER = "application/vnd.cncf.flux.content.v1.tar+gzip"
 _WAIT_SECONDS = 900
+_PACED_SECONDS = 8.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,6 +123,29 @@ async def bare_heads(host: str, count: int) -> float:
         numbers = iter(range(count))
         await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
         return (time.process_time() - began) / count
+
+
+async def paced_heads(host: str, rate: float) -> float:
+    """CPU seconds of this process for one bare pooled HEAD, ``rate`` of them a second."""
+    connector = aiohttp.TCPConnector(limit=CONCURRENCY)
+    loop = asyncio.get_running_loop()
+    async with aiohttp.ClientSession(connector=connector) as session:
+
+        async def ask(number: int) -> None:
+            async with session.head(f"http://{host}/v2/app-{number}/manifests/latest") as got:
+                assert got.status == 200
+
+        await asyncio.gather(*(ask(number) for number in range(CONCURRENCY)))
+        began, used = loop.time(), time.process_time()
+        count = int(rate * _PACED_SECONDS)
+        asked = []
+        for number in range(count):
+            late = loop.time() - began - number / rate
+            if late < 0:
+                await asyncio.sleep(-late)
+            asked.append(asyncio.create_task(ask(number)))
+        await asyncio.gather(*asked)
+        return (time.process_time() - used) / count
 
 
 def document(host: str, number: int) -> dict[str, object]:
@@ -211,6 +237,8 @@ async def measure(objects: int, intervals: int) -> None:
         host = f"127.0.0.1:{served.ports[0]}"
         head = await bare_heads(host, min(objects, 10_000))
         print(f"bare aiohttp HEAD          {head * 1e6:8.0f} us CPU")
+        paced = await paced_heads(host, objects / INTERVAL)
+        print(f"  at {objects / INTERVAL:.0f} a second          {paced * 1e6:8.0f} us CPU")
         async with (
             child("apiserver", str(folder / "api")),
             client.Client(
@@ -227,10 +255,10 @@ async def measure(objects: int, intervals: int) -> None:
                 print(f"cold start to {ready} Ready  {time.monotonic() - began:8.1f} s")
                 print(f"  CPU per first fetch      {cold.cpu / objects * 1e6:8.0f} us")
                 print(f"  RSS                      {cold.rss / 1e6:8.1f} MB")
-                await _intervals(process.pid, objects, intervals, head)
+                await _intervals(process.pid, objects, intervals, head=head, paced=paced)
 
 
-async def _intervals(pid: int, objects: int, intervals: int, head: float) -> None:
+async def _intervals(pid: int, objects: int, intervals: int, *, head: float, paced: float) -> None:
     await asyncio.sleep(INTERVAL)  # the runs that the cold start has queued
     before = Usage.of(pid)
     for number in range(1, intervals + 1):
@@ -239,7 +267,8 @@ async def _intervals(pid: int, objects: int, intervals: int, head: float) -> Non
         run = (now.cpu - before.cpu) / objects
         print(
             f"interval {number:2}: CPU per no-change run {run * 1e6:6.0f} us = "
-            f"{run / head:4.1f} x HEAD, RSS {now.rss / 1e6:6.1f} MB",
+            f"{run / head:4.1f} x HEAD, {run / paced:4.1f} x HEAD at that pace, "
+            f"RSS {now.rss / 1e6:6.1f} MB",
             flush=True,
         )
         before = now
