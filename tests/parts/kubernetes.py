@@ -238,11 +238,19 @@ def _is_ready(folder: pathlib.Path, port: int) -> bool:
     certificate = folder / "certs" / "apiserver.crt"
     if not certificate.exists() or not ports.is_listening(port):
         return False
+    # The namespace "default" is made a moment after the server calls itself ready.
+    return all(
+        _answers(certificate, f"https://{ports.LOOPBACK}:{port}{path}")
+        for path in ("/readyz", "/api/v1/namespaces/default")
+    )
+
+
+def _answers(certificate: pathlib.Path, url: str) -> bool:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})  # noqa: S310 - always our own https address
     try:
-        url = f"https://{ports.LOOPBACK}:{port}/readyz"
-        with _opener(certificate).open(url, timeout=_READY_SECONDS) as answer:
+        with _opener(certificate).open(request, timeout=_READY_SECONDS) as answer:
             return bool(answer.status == 200)
-    except OSError:  # refused, not trusted yet, or 500 while the start goes on
+    except OSError:  # refused, not trusted yet, not there yet, or 500 while the start goes on
         return False
 
 

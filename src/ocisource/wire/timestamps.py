@@ -1,6 +1,7 @@
 """Times as Kubernetes writes them: RFC 3339 in UTC, whole seconds or microseconds."""
 
 import datetime
+import math
 import time
 
 _UTC = datetime.UTC
@@ -8,7 +9,7 @@ _UTC = datetime.UTC
 
 def format_seconds(when: float) -> str:
     """``2022-06-14T11:23:36Z`` for seconds since the epoch."""
-    year, month, day, hour, minute, second, *_ = time.gmtime(int(when))
+    year, month, day, hour, minute, second, *_ = time.gmtime(math.floor(when))
     return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
 
 
