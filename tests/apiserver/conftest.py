@@ -14,7 +14,8 @@ import pytest
 import yaml
 import yarl
 
-from ocisource.apiserver import server, store
+from ocisource.apiserver import server
+from ocisource.apiserver.history import store
 
 JSON = "application/json"
 MERGE = "application/merge-patch+json"

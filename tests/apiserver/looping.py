@@ -9,7 +9,7 @@ import itertools
 import pathlib
 import sys
 
-from ocisource.apiserver import records, store
+from ocisource.apiserver.history import records, store
 
 WRITERS = 8
 NAMES = 5  # objects of each writer

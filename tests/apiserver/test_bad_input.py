@@ -12,7 +12,7 @@ import yarl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocisource.apiserver import bodies
+from ocisource.apiserver.forms import bodies
 from tests.apiserver import conftest
 from tests.parts import fuzz
 

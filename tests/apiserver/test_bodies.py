@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocisource import errors
-from ocisource.apiserver import bodies, gojson
+from ocisource.apiserver.forms import bodies
+from ocisource.apiserver.wording import gojson
 from tests.parts import fuzz
 
 

@@ -8,7 +8,8 @@ import hypothesis.strategies as st
 import pytest
 
 from ocisource import errors
-from ocisource.apiserver import builtins, eventversions, fielderrors, objectmeta
+from ocisource.apiserver.builtin import builtins, eventversions, objectmeta
+from ocisource.apiserver.wording import fielderrors
 
 Object = dict[str, Any]
 

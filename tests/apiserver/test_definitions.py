@@ -8,7 +8,8 @@ import hypothesis.strategies as st
 import pytest
 
 from ocisource import errors
-from ocisource.apiserver import builtins, structuralrules
+from ocisource.apiserver.builtin import builtins
+from ocisource.apiserver.schemas import structuralrules
 
 Object = dict[str, Any]
 _KIND = builtins.find("apiextensions.k8s.io", "CustomResourceDefinition")

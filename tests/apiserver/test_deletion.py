@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from ocisource.apiserver import janitor, records
+from ocisource.apiserver import janitor
+from ocisource.apiserver.history import records
 from tests.apiserver import conftest
 
 MAPS = conftest.CONFIG_MAPS

@@ -7,7 +7,8 @@ import hypothesis.strategies as st
 import pytest
 
 from ocisource import errors
-from ocisource.apiserver import formats, gotext, gotime
+from ocisource.apiserver.schemas import formats
+from ocisource.apiserver.wording import gotext, gotime
 
 
 @pytest.mark.parametrize(

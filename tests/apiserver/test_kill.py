@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ocisource.apiserver import store
+from ocisource.apiserver.history import store
 
 DELETED = -1  # the value that is told of a deletion
 States = dict[str, tuple[int, int]]  # value and revision of each object

@@ -8,7 +8,9 @@ import hypothesis.strategies as st
 import pytest
 
 from ocisource import errors
-from ocisource.apiserver import builtins, fieldsets, managedfields, schema, typedvalues
+from ocisource.apiserver.builtin import builtins
+from ocisource.apiserver.ownership import fieldsets, managedfields
+from ocisource.apiserver.schemas import schema, typedvalues
 
 _NOW = 1_600_000_000.0
 _SCHEMA = {

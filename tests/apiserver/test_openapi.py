@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from ocisource.apiserver import builtins, crds, openapi, openapiproto, resources
+from ocisource.apiserver import crds, resources
+from ocisource.apiserver.builtin import builtins
+from ocisource.apiserver.catalog import openapi, openapiproto
 from ocisource.manifests import load
 
 Object = dict[str, Any]

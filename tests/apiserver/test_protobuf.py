@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies
 
 from ocisource import errors
-from ocisource.apiserver import protobuf
+from ocisource.apiserver.forms import protobuf
 
 # kubectl 1.32: create secret generic tls-certs --from-file=certFile=(the bytes "vm\n")
 SECRET = bytes.fromhex(

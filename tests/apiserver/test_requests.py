@@ -3,7 +3,8 @@
 import pytest
 
 from ocisource import errors
-from ocisource.apiserver import negotiation, requests
+from ocisource.apiserver import requests
+from ocisource.apiserver.forms import negotiation
 
 _TABLE = "application/json;as=Table;g=meta.k8s.io"
 KUBECTL = f"{_TABLE};v=v1,{_TABLE};v=v1beta1,application/json"

@@ -7,7 +7,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from ocisource.apiserver import schema
+from ocisource.apiserver.schemas import schema
 
 _PROPERTIES: dict[str, Any] = {
     "url": {"type": "string", "pattern": "^oci://.*$"},

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ocisource import errors
-from ocisource.apiserver import database, feeds, records, store
+from ocisource.apiserver.history import database, feeds, records, store
 
 RESOURCE = "things"
 

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import pytest
 
 from ocisource import errors
-from ocisource.apiserver import builtins
+from ocisource.apiserver.builtin import builtins
 from ocisource.wire import mergepatch
 
 Object = dict[str, Any]

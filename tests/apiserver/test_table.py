@@ -7,7 +7,9 @@ import hypothesis.strategies as st
 import pytest
 
 from ocisource import errors
-from ocisource.apiserver import builtins, humanduration, jsonpath, table
+from ocisource.apiserver.builtin import builtins
+from ocisource.apiserver.forms import jsonpath, table
+from ocisource.apiserver.wording import humanduration
 from ocisource.wire import timestamps
 
 _NOW = timestamps.parse("2026-11-22T20:37:41Z")

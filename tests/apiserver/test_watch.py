@@ -6,18 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from ocisource.apiserver import (
-    builtins,
-    feeds,
-    kinds,
-    negotiation,
-    presenting,
-    records,
-    requests,
-    selection,
-    store,
-    watching,
-)
+from ocisource.apiserver import kinds, requests, selection, watching
+from ocisource.apiserver.builtin import builtins
+from ocisource.apiserver.forms import negotiation, presenting
+from ocisource.apiserver.history import feeds, records, store
 from tests.apiserver import conftest
 
 WATCH = conftest.CONFIG_MAPS + "?watch=true"

@@ -6,7 +6,7 @@ import typing
 import pytest
 
 from ocisource import errors
-from ocisource.cli import installer
+from ocisource.cli.replicas import installer
 from ocisource.kube import client
 
 _DEPLOYMENT: installer.Document = {

@@ -10,7 +10,7 @@ import click.testing
 import pytest
 
 from ocisource import errors, metrics, settings
-from ocisource.cli import controller, replica
+from ocisource.cli.replicas import controller, replica
 from ocisource.controller import lease
 from ocisource.kube import config, logins
 from tests.parts import commands

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from ocisource import errors
 from ocisource import logs as product_logs
-from ocisource.cli import logfiles, loglines, report, stats
+from ocisource.cli.reports import logfiles, loglines, report, stats
 from ocisource.kube import client, patch, resources
 from tests.cli import terminal
 from tests.parts import kubernetes, ports, processes

@@ -6,7 +6,8 @@ import socket
 import sys
 
 from ocisource.cli import cluster as clusters
-from ocisource.cli import light, rows, shared
+from ocisource.cli import light, shared
+from ocisource.cli.sources import rows
 from tests.cli import terminal
 from tests.parts import registry, tmux
 

@@ -6,7 +6,7 @@ import click
 import pytest
 
 from ocisource import serve, settings
-from ocisource.cli import controller, install, replica
+from ocisource.cli.replicas import controller, install, replica
 from ocisource.manifests import render
 from tests.docs import pages
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import yaml
 
-from ocisource.cli import installer
+from ocisource.cli.replicas import installer
 from ocisource.manifests import render
 from tests.parts import commands, kubectl, kubernetes, processes
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ocisource.cli import replica
+from ocisource.cli.replicas import replica
 from tests.e2e import cluster as clusters
 from tests.parts import kubectl, ports, processes
 

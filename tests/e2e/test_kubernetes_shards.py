@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ocisource.cli import replica
+from ocisource.cli.replicas import replica
 from tests.e2e import cluster as clusters
 from tests.parts import processes
 

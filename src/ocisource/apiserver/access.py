@@ -16,7 +16,8 @@ from cryptography import exceptions
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-from ocisource.apiserver import failures, requests
+from ocisource.apiserver import requests
+from ocisource.apiserver.wording import failures
 
 MASTERS = "system:masters"
 READERS = "ocisource:readers"

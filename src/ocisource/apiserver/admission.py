@@ -8,15 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ocisource import errors
-from ocisource.apiserver import (
-    bodies,
-    builtins,
-    failures,
-    fielderrors,
-    kinds,
-    records,
-    requests,
-)
+from ocisource.apiserver import kinds, requests
+from ocisource.apiserver.builtin import builtins
+from ocisource.apiserver.forms import bodies
+from ocisource.apiserver.history import records
+from ocisource.apiserver.wording import failures, fielderrors
 
 Object = dict[str, Any]
 

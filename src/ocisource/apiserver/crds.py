@@ -6,7 +6,9 @@ A definition serves from the moment it is stored, so its conditions are set in t
 from collections.abc import Mapping
 from typing import Any
 
-from ocisource.apiserver import resources, schema, table
+from ocisource.apiserver import resources
+from ocisource.apiserver.forms import table
+from ocisource.apiserver.schemas import schema
 from ocisource.wire import timestamps
 
 NAME = resources.GroupResource("customresourcedefinitions.apiextensions.k8s.io")

@@ -18,20 +18,10 @@ from typing import Any
 from aiohttp import web
 
 from ocisource import errors
-from ocisource.apiserver import (
-    access,
-    answers,
-    bodies,
-    discovery,
-    documents,
-    failures,
-    kinds,
-    negotiation,
-    requests,
-    resources,
-    subresources,
-    verbs,
-)
+from ocisource.apiserver import access, kinds, requests, resources, subresources, verbs
+from ocisource.apiserver.catalog import discovery, documents
+from ocisource.apiserver.forms import answers, bodies, negotiation
+from ocisource.apiserver.wording import failures
 
 _logger = logging.getLogger(__name__)
 

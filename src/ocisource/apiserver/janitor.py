@@ -14,17 +14,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ocisource import errors
-from ocisource.apiserver import (
-    crds,
-    kinds,
-    lifecycle,
-    objects,
-    records,
-    requests,
-    resources,
-    store,
-    watching,
-)
+from ocisource.apiserver import crds, kinds, lifecycle, objects, requests, resources, watching
+from ocisource.apiserver.history import records, store
 from ocisource.wire import timestamps
 
 EVENT_SECONDS = 3600.0  # kube-apiserver's --event-ttl

@@ -9,15 +9,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from ocisource import errors
-from ocisource.apiserver import (
-    builtins,
-    decoding,
-    eventversions,
-    failures,
-    fielderrors,
-    objectmeta,
-    resources,
-)
+from ocisource.apiserver import resources
+from ocisource.apiserver.builtin import builtins, decoding, eventversions, objectmeta
+from ocisource.apiserver.wording import failures, fielderrors
 
 Object = dict[str, Any]
 

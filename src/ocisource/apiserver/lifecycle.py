@@ -9,7 +9,9 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ocisource.apiserver import failures, fielderrors, kinds, records, requests
+from ocisource.apiserver import kinds, requests
+from ocisource.apiserver.history import records
+from ocisource.apiserver.wording import failures, fielderrors
 from ocisource.wire import names, timestamps
 
 FOREGROUND = "foregroundDeletion"

@@ -8,7 +8,8 @@ from typing import Any
 
 from aiohttp import web, web_protocol
 
-from ocisource.apiserver import answers, failures
+from ocisource.apiserver.forms import answers
+from ocisource.apiserver.wording import failures
 
 
 class Handler(web_protocol.RequestHandler):

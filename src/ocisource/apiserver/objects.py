@@ -12,18 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ocisource import errors
-from ocisource.apiserver import (
-    admission,
-    bodies,
-    failures,
-    kinds,
-    lifecycle,
-    managedfields,
-    records,
-    requests,
-    resources,
-    store,
-)
+from ocisource.apiserver import admission, kinds, lifecycle, requests, resources
+from ocisource.apiserver.forms import bodies
+from ocisource.apiserver.history import records, store
+from ocisource.apiserver.ownership import managedfields
+from ocisource.apiserver.wording import failures
 from ocisource.wire import status as statuses
 from ocisource.wire import timestamps
 

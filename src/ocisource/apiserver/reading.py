@@ -15,7 +15,9 @@ from typing import Any
 
 import msgspec
 
-from ocisource.apiserver import failures, gojson, kinds, records, requests, selection, store
+from ocisource.apiserver import kinds, requests, selection
+from ocisource.apiserver.history import records, store
+from ocisource.apiserver.wording import failures, gojson
 
 FUTURE_WAIT_SECONDS = 3.0  # for a revision that is not there yet, as kube-apiserver
 PAGE = 500  # rows fetched from history at a time

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from ocisource import errors
-from ocisource.apiserver import failures, fielderrors
+from ocisource.apiserver.wording import failures, fielderrors
 from ocisource.wire import selectors
 
 MAX_TIMEOUT_SECONDS = 24 * 3600  # of a watch; a larger number is cut to this

@@ -8,8 +8,8 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NewType
 
-from ocisource.apiserver import schema as schemas
-from ocisource.apiserver import table
+from ocisource.apiserver.forms import table
+from ocisource.apiserver.schemas import schema as schemas
 
 GroupResource = NewType("GroupResource", str)
 """``plural`` for the core group, ``plural.group`` otherwise: how objects are filed and named."""

@@ -8,7 +8,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ocisource.apiserver import failures, kinds, records, requests
+from ocisource.apiserver import kinds, requests
+from ocisource.apiserver.history import records
+from ocisource.apiserver.wording import failures
 from ocisource.wire import selectors
 
 NAME = "metadata.name"

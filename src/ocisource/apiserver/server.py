@@ -24,27 +24,25 @@ from typing import Any
 from ocisource import errors
 from ocisource.apiserver import (
     access,
-    bodies,
-    builtins,
     certificates,
     crds,
-    database,
-    documents,
     endpoint,
     janitor,
     kinds,
     kubeconfig,
     listener,
     objects,
-    records,
     requests,
     resources,
-    store,
     subresources,
     transport,
     verbs,
     watching,
 )
+from ocisource.apiserver.builtin import builtins
+from ocisource.apiserver.catalog import documents
+from ocisource.apiserver.forms import bodies
+from ocisource.apiserver.history import database, records, store
 
 LOOPBACK = "127.0.0.1"
 BACKLOG = 1024  # connections waiting to be accepted: a thousand watchers may come at once

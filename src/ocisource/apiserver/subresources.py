@@ -12,21 +12,18 @@ from ocisource import errors
 from ocisource.apiserver import (
     access,
     admission,
-    answers,
-    bodies,
-    builtins,
-    failures,
     kinds,
     objects,
-    presenting,
     reading,
-    records,
     requests,
     reviews,
-    store,
     verbs,
     watching,
 )
+from ocisource.apiserver.builtin import builtins
+from ocisource.apiserver.forms import answers, bodies, presenting
+from ocisource.apiserver.history import records, store
+from ocisource.apiserver.wording import failures
 from ocisource.wire import timestamps
 
 _TOKEN_REVIEWS = "tokenreviews.authentication.k8s.io"  # noqa: S105 - a resource's name

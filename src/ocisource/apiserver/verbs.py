@@ -9,25 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ocisource import errors
-from ocisource.apiserver import (
-    answers,
-    bodies,
-    builtins,
-    decoding,
-    failures,
-    fielderrors,
-    gotext,
-    kinds,
-    negotiation,
-    objects,
-    presenting,
-    reading,
-    records,
-    requests,
-    selection,
-    store,
-    watching,
-)
+from ocisource.apiserver import kinds, objects, reading, requests, selection, watching
+from ocisource.apiserver.builtin import builtins, decoding
+from ocisource.apiserver.forms import answers, bodies, negotiation, presenting
+from ocisource.apiserver.history import records, store
+from ocisource.apiserver.wording import failures, fielderrors, gotext
 from ocisource.wire import jsonpatch, mergepatch
 
 

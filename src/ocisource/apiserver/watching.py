@@ -12,16 +12,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, I
 
 import msgspec
 
-from ocisource.apiserver import (
-    failures,
-    feeds,
-    presenting,
-    reading,
-    records,
-    requests,
-    selection,
-    store,
-)
+from ocisource.apiserver import reading, requests, selection
+from ocisource.apiserver.forms import presenting
+from ocisource.apiserver.history import feeds, records, store
+from ocisource.apiserver.wording import failures
 
 BOOKMARK_SECONDS = 60.0
 MIN_SECONDS = 1800.0  # of a watch without timeoutSeconds; up to twice that, so that ends spread

@@ -19,7 +19,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
 from ocisource import errors
 from ocisource.api import ocirepository
-from ocisource.cli import output, places, shared
+from ocisource.cli import output, shared
+from ocisource.cli.machines import places
 from ocisource.kube import config, kubeconfig
 from ocisource.wire import durations, names
 

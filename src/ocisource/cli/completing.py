@@ -18,7 +18,8 @@ def sources(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
     """Names of the namespace's OCIRepositories."""
     del param
     # Imported here: every command names these functions, only completion calls them.
-    from ocisource.cli import cluster, light, rows, shared  # noqa: PLC0415
+    from ocisource.cli import cluster, light, shared  # noqa: PLC0415
+    from ocisource.cli.sources import rows  # noqa: PLC0415
 
     found: typing.Sequence[typing.Any] = ()
     with contextlib.suppress(errors.OcisourceError):

@@ -24,7 +24,8 @@ from ocisource.kube import logins
 from ocisource.wire import durations
 
 if typing.TYPE_CHECKING:
-    from ocisource.cli import cluster, rows, shared
+    from ocisource.cli import cluster, shared
+    from ocisource.cli.sources import rows
     from ocisource.kube import config
 
 _CONNECT = 10.0  # seconds

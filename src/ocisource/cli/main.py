@@ -18,20 +18,28 @@ Leaf, Branch = grammar.Leaf, grammar.Branch
 
 # The modules are heavy, so this table alone is read for `--help` and for completion.
 COMMANDS: Mapping[str, grammar.Leaf | grammar.Branch] = {
-    "up": Leaf("ocisource.cli.up:up", "Run everything on this machine, no cluster needed."),
-    "apiserver": Leaf(
-        "ocisource.cli.apiserver:apiserver", "Run the embedded Kubernetes API alone."
+    "up": Leaf(
+        "ocisource.cli.machines.up:up", "Run everything on this machine, no cluster needed."
     ),
-    "controller": Leaf("ocisource.cli.controller:controller", "Run the controller on a cluster."),
-    "install": Leaf("ocisource.cli.install:install", "Put the controller on a cluster."),
+    "apiserver": Leaf(
+        "ocisource.cli.machines.apiserver:apiserver", "Run the embedded Kubernetes API alone."
+    ),
+    "controller": Leaf(
+        "ocisource.cli.replicas.controller:controller", "Run the controller on a cluster."
+    ),
+    "install": Leaf("ocisource.cli.replicas.install:install", "Put the controller on a cluster."),
     "get": Branch(
         "Print the state of sources.",
         {
             "sources": Branch(
                 "Print the state of sources.",
                 {
-                    "oci": Leaf("ocisource.cli.get:oci", "Print the state of OCIRepositories."),
-                    "all": Leaf("ocisource.cli.get:everything", "Print the state of all sources."),
+                    "oci": Leaf(
+                        "ocisource.cli.sources.get:oci", "Print the state of OCIRepositories."
+                    ),
+                    "all": Leaf(
+                        "ocisource.cli.sources.get:everything", "Print the state of all sources."
+                    ),
                 },
                 examples="ocisource get sources oci\nocisource get sources all -A",
             )
@@ -46,7 +54,8 @@ COMMANDS: Mapping[str, grammar.Leaf | grammar.Branch] = {
                 "Create or update a source.",
                 {
                     "oci": Leaf(
-                        "ocisource.cli.createsource:oci", "Create or update an OCIRepository."
+                        "ocisource.cli.sources.createsource:oci",
+                        "Create or update an OCIRepository.",
                     )
                 },
                 aliases={},
@@ -69,18 +78,18 @@ COMMANDS: Mapping[str, grammar.Leaf | grammar.Branch] = {
         {
             "source": Branch(
                 "Delete a source.",
-                {"oci": Leaf("ocisource.cli.delete:oci", "Delete an OCIRepository.")},
+                {"oci": Leaf("ocisource.cli.sources.delete:oci", "Delete an OCIRepository.")},
                 examples="ocisource delete source oci podinfo --silent",
             )
         },
-        own="ocisource.cli.manifests:delete",
+        own="ocisource.cli.machines.manifests:delete",
     ),
     "export": Branch(
         "Print sources as YAML.",
         {
             "source": Branch(
                 "Print sources as YAML.",
-                {"oci": Leaf("ocisource.cli.export:oci", "Print OCIRepositories as YAML.")},
+                {"oci": Leaf("ocisource.cli.sources.export:oci", "Print OCIRepositories as YAML.")},
                 examples="ocisource export source oci --all > sources.yaml",
             )
         },
@@ -91,7 +100,11 @@ COMMANDS: Mapping[str, grammar.Leaf | grammar.Branch] = {
         {
             "source": Branch(
                 "Reconcile a source now.",
-                {"oci": Leaf("ocisource.cli.reconcile:oci", "Reconcile an OCIRepository now.")},
+                {
+                    "oci": Leaf(
+                        "ocisource.cli.sources.reconcile:oci", "Reconcile an OCIRepository now."
+                    )
+                },
                 examples="ocisource reconcile source oci podinfo",
             )
         },
@@ -102,7 +115,11 @@ COMMANDS: Mapping[str, grammar.Leaf | grammar.Branch] = {
         {
             "source": Branch(
                 "Suspend sources.",
-                {"oci": Leaf("ocisource.cli.suspend:suspend_oci", "Suspend OCIRepositories.")},
+                {
+                    "oci": Leaf(
+                        "ocisource.cli.sources.suspend:suspend_oci", "Suspend OCIRepositories."
+                    )
+                },
                 examples="ocisource suspend source oci podinfo",
             )
         },
@@ -113,47 +130,71 @@ COMMANDS: Mapping[str, grammar.Leaf | grammar.Branch] = {
         {
             "source": Branch(
                 "Resume sources.",
-                {"oci": Leaf("ocisource.cli.suspend:resume_oci", "Resume OCIRepositories.")},
+                {
+                    "oci": Leaf(
+                        "ocisource.cli.sources.suspend:resume_oci", "Resume OCIRepositories."
+                    )
+                },
                 examples="ocisource resume source oci podinfo",
             )
         },
         examples="ocisource resume source oci podinfo",
     ),
-    "events": Leaf("ocisource.cli.events:events", "Print events of sources."),
-    "logs": Leaf("ocisource.cli.logs:logs", "Print the controller's logs."),
-    "trace": Leaf("ocisource.cli.trace:trace", "Tell which source an object comes from."),
-    "stats": Leaf("ocisource.cli.stats:stats", "Count sources and what they store."),
+    "events": Leaf("ocisource.cli.reports.events:events", "Print events of sources."),
+    "logs": Leaf("ocisource.cli.reports.logs:logs", "Print the controller's logs."),
+    "trace": Leaf("ocisource.cli.reports.trace:trace", "Tell which source an object comes from."),
+    "stats": Leaf("ocisource.cli.reports.stats:stats", "Count sources and what they store."),
     "check": Leaf("ocisource.cli.check:check", "Check the cluster and the installation."),
-    "apply": Leaf("ocisource.cli.manifests:apply", "Apply manifests, without kubectl."),
+    "apply": Leaf("ocisource.cli.machines.manifests:apply", "Apply manifests, without kubectl."),
     "push": Branch(
         "Push to a registry.",
-        {"artifact": Leaf("ocisource.cli.push:artifact", "Pack a folder or file and push it.")},
+        {
+            "artifact": Leaf(
+                "ocisource.cli.artifacts.push:artifact", "Pack a folder or file and push it."
+            )
+        },
         examples="ocisource push artifact oci://ghcr.io/org/app:v1 -f . --source=. --revision=main",
     ),
     "pull": Branch(
         "Pull from a registry.",
-        {"artifact": Leaf("ocisource.cli.pull:artifact", "Pull an artifact and unpack it.")},
+        {
+            "artifact": Leaf(
+                "ocisource.cli.artifacts.pull:artifact", "Pull an artifact and unpack it."
+            )
+        },
         examples="ocisource pull artifact oci://ghcr.io/org/app:v1 -o ./app",
     ),
     "list": Branch(
         "List what a registry holds.",
-        {"artifacts": Leaf("ocisource.cli.listing:artifacts", "List the tags of a repository.")},
+        {
+            "artifacts": Leaf(
+                "ocisource.cli.artifacts.listing:artifacts", "List the tags of a repository."
+            )
+        },
         aliases={"artifact": "artifacts"},
         examples="ocisource list artifacts oci://ghcr.io/org/app",
     ),
     "tag": Branch(
         "Tag what a registry holds.",
-        {"artifact": Leaf("ocisource.cli.tag:artifact", "Give an artifact further tags.")},
+        {
+            "artifact": Leaf(
+                "ocisource.cli.artifacts.tag:artifact", "Give an artifact further tags."
+            )
+        },
         examples="ocisource tag artifact oci://ghcr.io/org/app:v1 --tag latest",
     ),
     "diff": Branch(
         "Compare with a registry.",
-        {"artifact": Leaf("ocisource.cli.diff:artifact", "Compare an artifact with a folder.")},
+        {
+            "artifact": Leaf(
+                "ocisource.cli.artifacts.diff:artifact", "Compare an artifact with a folder."
+            )
+        },
         examples="ocisource diff artifact oci://ghcr.io/org/app:v1 --path .",
     ),
     "build": Branch(
         "Build files for a registry.",
-        {"artifact": Leaf("ocisource.cli.build:artifact", "Pack a folder or file.")},
+        {"artifact": Leaf("ocisource.cli.artifacts.build:artifact", "Pack a folder or file.")},
         examples="ocisource build artifact -p . -o app.tgz",
     ),
     "version": Leaf("ocisource.cli.version:version", "Print the version."),

@@ -1,0 +1,1 @@
+"""Objects against their OpenAPI schema: types, defaults, pruning, and what a schema may be."""

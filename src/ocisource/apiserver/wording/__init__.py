@@ -1,0 +1,1 @@
+"""What Go programs say, which is what clients get to read: texts, times, refusals."""

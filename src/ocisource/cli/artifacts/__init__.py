@@ -1,0 +1,1 @@
+"""The commands that need a registry alone: push, pull, list, tag, diff, build."""

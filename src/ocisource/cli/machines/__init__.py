@@ -1,0 +1,1 @@
+"""One machine without a cluster: up, the API alone, manifests from files."""

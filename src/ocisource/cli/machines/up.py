@@ -1,0 +1,236 @@
+"""`ocisource up`: API server, controller and artifact server in one process, no cluster needed."""
+
+import asyncio
+import contextlib
+import dataclasses
+import pathlib
+import signal
+import sys
+import typing
+from collections.abc import AsyncIterator
+
+import click
+import rich.console
+
+from ocisource import logs, settings
+from ocisource.api import conditions, ocirepository
+from ocisource.cli import flags
+from ocisource.cli.machines import declare, live, places
+from ocisource.controller import informer
+
+if typing.TYPE_CHECKING:
+    from ocisource.cli.machines import machine
+
+DEFAULTS = {
+    "storage_addr": "127.0.0.1:7090",
+    "metrics_addr": "127.0.0.1:7080",
+    "health_addr": "127.0.0.1:7440",
+}
+ARTIFACTS = "artifacts"  # folder of the store in the data folder
+ONCE_TIMEOUT = 60.0  # seconds
+_POLL = 0.1  # seconds between two looks at the objects with --once
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What `up` was asked to do; addresses given by a flag are taken as they are."""
+
+    files: tuple[declare.Declared, ...]
+    data_dir: pathlib.Path
+    api_address: tuple[str, int]
+    storage_address: tuple[str, int]
+    metrics_address: tuple[str, int]
+    health_address: tuple[str, int]
+    is_once: bool
+    timeout: float
+    is_demo: bool
+    settings: settings.Settings
+
+
+@click.command()
+@click.option(
+    "-f",
+    "--filename",
+    "filenames",
+    multiple=True,
+    type=click.Path(path_type=pathlib.Path),
+    metavar="FILE_OR_DIR",
+    help="Apply these manifests (OCIRepository, Secret, ServiceAccount, Namespace). Repeatable.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=pathlib.Path),
+    help="Where everything is kept.  [default: $XDG_STATE_HOME/ocisource]",
+)
+@click.option(
+    "--api-addr",
+    type=flags.Address(),
+    default=places.API_ADDRESS,
+    show_default=True,
+    help="Address of the Kubernetes API; port 0 picks a free one.",
+)
+@click.option("--once", is_flag=True, help="Leave as soon as all OCIRepositories are Ready.")
+@click.option(
+    "--timeout",
+    type=flags.Duration(minimum=0.1),
+    default=ONCE_TIMEOUT,
+    show_default="1m",
+    help="How long --once waits.",
+)
+@click.option("--demo", is_flag=True, help="Start a loopback registry with an example in it.")
+@flags.options(
+    without={
+        "storage_path",
+        "enable_leader_election",
+        "leader_election_release_on_cancel",
+        "leader_election_lease_duration",
+        "leader_election_renew_deadline",
+        "leader_election_retry_period",
+    },
+    defaults=DEFAULTS,
+)
+@click.pass_context
+def up(ctx: click.Context, /, **values: typing.Any) -> None:
+    """Run everything on this machine: a Kubernetes-compatible API, the controller, the artifacts.
+
+    \b
+    Examples:
+      ocisource up --demo
+      ocisource up -f podinfo.yaml
+      ocisource up -f sources/ --once --timeout 2m
+    """  # noqa: D301 - the backspace tells click to keep the lines
+    data_dir = values["data_dir"] or places.default_data_dir()
+
+    def address(name: str) -> tuple[str, int]:
+        return places.listener(ctx, name, values[name])
+
+    plan = Plan(
+        files=declare.read(values["filenames"]),
+        data_dir=data_dir.absolute(),
+        api_address=address("api_addr"),
+        storage_address=address("storage_addr"),
+        metrics_address=address("metrics_addr"),
+        health_address=address("health_addr"),
+        is_once=values["once"],
+        timeout=values["timeout"],
+        is_demo=values["demo"],
+        settings=dataclasses.replace(
+            flags.read(values), storage_path=data_dir.absolute() / ARTIFACTS, storage_addr=""
+        ),
+    )
+    has_level = ctx.get_parameter_source("log_level") is not click.core.ParameterSource.DEFAULT
+    ctx.exit(asyncio.run(_run(plan, is_logging_to_stderr=has_level)))
+
+
+async def _run(plan: Plan, *, is_logging_to_stderr: bool) -> int:
+    """Run until interrupted (or until --once is answered); the exit code."""
+    # Imported here: they are most of the start-up time, and wrong usage should not wait for them.
+    from ocisource.cli.machines import machine  # noqa: PLC0415
+
+    places.private(plan.data_dir)
+    places.private(plan.settings.storage_path)
+    logs.setup(
+        level=plan.settings.log_level,
+        encoding="console" if sys.stderr.isatty() else plan.settings.log_encoding,
+        stream=sys.stderr if is_logging_to_stderr else None,
+        folder=plan.data_dir / places.LOGS,
+    )
+    interrupted = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupted.set)
+    console = rich.console.Console(highlight=False, soft_wrap=True)
+    async with machine.running(
+        data_dir=plan.data_dir,
+        chosen=plan.settings,
+        api_address=plan.api_address,
+        storage_address=plan.storage_address,
+        metrics_address=plan.metrics_address,
+        health_address=plan.health_address,
+        is_demo=plan.is_demo,
+    ) as here:
+        for label, place in here.places():
+            click.echo(f"{label:<11}{place}")
+        await declare.apply(here.api, plan.files)
+        wanted = _wanted(plan, here)
+        async with _shown(console, here, is_static=plan.is_once):
+            if not plan.is_once:
+                await interrupted.wait()
+                return 0
+            return await _settled(here, wanted, plan.timeout, interrupted)
+
+
+def _wanted(plan: Plan, here: "machine.Machine") -> frozenset[tuple[str, str]]:
+    """The objects that --once waits for besides those that are known already."""
+    names = {(each.namespace, each.name) for each in plan.files if each.kind == ocirepository.KIND}
+    if here.demo is not None:
+        names.add(here.demo)
+    return frozenset(names)
+
+
+@contextlib.asynccontextmanager
+async def _shown(
+    console: rich.console.Console, here: "machine.Machine", *, is_static: bool
+) -> AsyncIterator[None]:
+    """Show the objects meanwhile: a live table on a terminal, else a line per change."""
+    if console.is_terminal and not is_static:
+        with live.LiveTable(console, lambda: here.objects):
+            yield
+        return
+    lines = live.Lines(click.echo)
+    here.objects.add_handler(
+        informer.Handler(
+            on_add=lambda obj, _: lines.show(obj),
+            on_update=lambda _, new: lines.show(new),
+            on_delete=lines.forget,
+        )
+    )
+    yield
+
+
+async def _settled(
+    here: "machine.Machine",
+    wanted: frozenset[tuple[str, str]],
+    seconds: float,
+    interrupted: asyncio.Event,
+) -> int:
+    """0 once all objects are Ready; 1 when one is Stalled, or not Ready in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not interrupted.is_set():
+                await here.objects.wait_synced()
+                known = {(o.metadata.namespace, o.metadata.name): o for o in here.objects}
+                if any(_is_stalled(obj) for obj in known.values()):
+                    break
+                if wanted <= known.keys() and all(_is_settled(o) for o in known.values()):
+                    return 0
+                await asyncio.sleep(_POLL)
+    except TimeoutError:
+        pass
+    return _report(here, wanted)
+
+
+def _report(here: "machine.Machine", wanted: frozenset[tuple[str, str]]) -> int:
+    known = {(o.metadata.namespace, o.metadata.name): o for o in here.objects}
+    for namespace, name in sorted(wanted - known.keys()):
+        click.echo(f"✗ {namespace}/{name}: not seen by the controller", err=True)
+    for obj in sorted(known.values(), key=live.name_of):
+        if not _is_settled(obj):
+            message = live.state_of(obj)[1] or "waiting to be reconciled"
+            click.echo(f"✗ {live.name_of(obj)}: {message}", err=True)
+    return 1
+
+
+def _is_observed(obj: ocirepository.OCIRepository) -> bool:
+    return obj.status.observed_generation == obj.metadata.generation
+
+
+def _is_settled(obj: ocirepository.OCIRepository) -> bool:
+    """Ready for its present generation; a suspended object is not waited for."""
+    if obj.spec.suspend:
+        return True
+    return _is_observed(obj) and conditions.is_true(obj.status.conditions, conditions.READY)
+
+
+def _is_stalled(obj: ocirepository.OCIRepository) -> bool:
+    return _is_observed(obj) and conditions.is_true(obj.status.conditions, conditions.STALLED)

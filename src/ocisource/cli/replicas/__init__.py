@@ -1,0 +1,1 @@
+"""Clusters: one replica of the controller, and installing it."""

@@ -1,0 +1,1 @@
+"""The commands that declare, show and steer OCIRepositories."""
