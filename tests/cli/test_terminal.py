@@ -5,8 +5,8 @@ import pathlib
 import socket
 import sys
 
+from ocisource.cli import choice, light
 from ocisource.cli import cluster as clusters
-from ocisource.cli import light, shared
 from ocisource.cli.sources import rows
 from tests.cli import terminal
 from tests.parts import registry, tmux
@@ -67,21 +67,21 @@ def test_colour_on_a_terminal_only(cluster: terminal.Shell, tmp_path: pathlib.Pa
 def test_the_light_way_answers_as_the_full_client(cluster: terminal.Shell) -> None:
     """The same rows without aiohttp; what it cannot do it leaves alone."""
     cluster.put("app", status=terminal.ready(), labels={"a": "b"})
-    chosen = shared.Chosen(namespace=cluster.namespace)
+    chosen = choice.Chosen(namespace=cluster.namespace)
     place = clusters.locate(chosen)
     found = light.sources(place, chosen, rows.Query(label_selector="a=b"), {})
     assert found is not None
     assert [obj.metadata.name for obj in found] == ["app"]
     assert light.sources(place, chosen, rows.Query(name="nix"), {}) == ()
     assert light.sources(place, chosen, rows.Query(), {"HTTPS_PROXY": "http://x"}) is None
-    wrong = shared.Chosen(namespace=cluster.namespace, token="wrong")
+    wrong = choice.Chosen(namespace=cluster.namespace, token="wrong")
     assert light.sources(clusters.locate(wrong), wrong, rows.Query(), {}) is None
     answers = []
     for name in ("localhost", "kubernetes.default"):  # one of them is in either's certificate
-        named = shared.Chosen(namespace=cluster.namespace, tls_server_name=name)
+        named = choice.Chosen(namespace=cluster.namespace, tls_server_name=name)
         answers.append(light.sources(clusters.locate(named), named, rows.Query(), {}))
     assert any(answers)
-    other = shared.Chosen(namespace=cluster.namespace, tls_server_name="example.com")
+    other = choice.Chosen(namespace=cluster.namespace, tls_server_name="example.com")
     assert light.sources(clusters.locate(other), other, rows.Query(), {}) is None
 
 

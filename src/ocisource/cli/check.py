@@ -8,7 +8,7 @@ import click
 import ocisource
 from ocisource import errors
 from ocisource.api import ocirepository
-from ocisource.cli import cluster, flags, output, shared
+from ocisource.cli import choice, cluster, flags, output, shared
 
 LEAST = (1, 25)  # minor version of Kubernetes: what the CRD and the Lease API need
 _PART_OF = "app.kubernetes.io/part-of=flux"
@@ -27,7 +27,7 @@ Document = dict[str, typing.Any]
 @shared.cluster_options
 @click.pass_context
 def check(
-    ctx: click.Context, /, *, is_pre: bool, chosen: shared.Chosen, **_ignored: typing.Any
+    ctx: click.Context, /, *, is_pre: bool, chosen: choice.Chosen, **_ignored: typing.Any
 ) -> None:
     """Check the Kubernetes version, the controllers and the CRDs.
 

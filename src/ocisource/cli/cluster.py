@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
 from ocisource import errors
 from ocisource.api import ocirepository
-from ocisource.cli import output, shared
+from ocisource.cli import choice, output
 from ocisource.cli.machines import places
 from ocisource.kube import config, kubeconfig
 from ocisource.wire import durations, names
@@ -89,7 +89,7 @@ class Connection:
         self.version = known[0]
 
 
-def locate(chosen: shared.Chosen, environ: Mapping[str, str] = os.environ) -> Place:
+def locate(chosen: choice.Chosen, environ: Mapping[str, str] = os.environ) -> Place:
     """The cluster that the options and the environment mean; raises UsageError."""
     overrides = config.Overrides(
         cluster=chosen.cluster,
@@ -124,7 +124,7 @@ def locate(chosen: shared.Chosen, environ: Mapping[str, str] = os.environ) -> Pl
 
 
 def run(
-    chosen: shared.Chosen,
+    chosen: choice.Chosen,
     work: Callable[[Connection], Awaitable[int | None]],
     *,
     is_endless: bool = False,
@@ -156,7 +156,7 @@ async def _settled(work: Coroutine[typing.Any, typing.Any, int | None]) -> int |
 
 
 async def _run(
-    chosen: shared.Chosen,
+    chosen: choice.Chosen,
     place: Place,
     work: Callable[[Connection], Awaitable[int | None]],
     seconds: float | None,
@@ -219,7 +219,7 @@ def _is_embedded(files: tuple[pathlib.Path, ...], context: str) -> bool:
     return bool(current == EMBEDDED_CONTEXT)
 
 
-def named_namespace(chosen: shared.Chosen, environ: Mapping[str, str]) -> str:
+def named_namespace(chosen: choice.Chosen, environ: Mapping[str, str]) -> str:
     """The namespace that options and environment name without any cluster; raises UsageError."""
     if chosen.namespace:
         if not names.is_dns_label(chosen.namespace):

@@ -18,12 +18,12 @@ def sources(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
     """Names of the namespace's OCIRepositories."""
     del param
     # Imported here: every command names these functions, only completion calls them.
-    from ocisource.cli import cluster, light, shared  # noqa: PLC0415
+    from ocisource.cli import choice, cluster, light  # noqa: PLC0415
     from ocisource.cli.sources import rows  # noqa: PLC0415
 
     found: typing.Sequence[typing.Any] = ()
     with contextlib.suppress(errors.OcisourceError):
-        chosen = shared.Chosen(
+        chosen = choice.Chosen(
             kubeconfig=_path(ctx),
             context=str(_given(ctx, "context") or ""),
             namespace=str(_given(ctx, "namespace") or ""),

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from ocisource import errors
-from ocisource.cli import cluster, labels, output, shared
+from ocisource.cli import choice, cluster, labels, output, shared
 
 _FILE_MAX = 1 << 20  # bytes of a certificate, key or CA file: what a Secret may hold
 
@@ -33,7 +33,7 @@ _PASSWORD = click.option("-p", "--password", default="", help="Password, or a to
 @shared.cluster_options
 @click.pass_context
 def oci(
-    ctx: click.Context, /, *, names: Sequence[str], chosen: shared.Chosen, **values: typing.Any
+    ctx: click.Context, /, *, names: Sequence[str], chosen: choice.Chosen, **values: typing.Any
 ) -> None:
     """Create or update a Secret with a registry's login.
 
@@ -70,7 +70,7 @@ def oci(
 @shared.cluster_options
 @click.pass_context
 def tls(
-    ctx: click.Context, /, *, names: Sequence[str], chosen: shared.Chosen, **values: typing.Any
+    ctx: click.Context, /, *, names: Sequence[str], chosen: choice.Chosen, **values: typing.Any
 ) -> None:
     """Create or update a Secret with a certificate pair, a CA, or both.
 
@@ -103,7 +103,7 @@ def tls(
 @shared.cluster_options
 @click.pass_context
 def proxy(
-    ctx: click.Context, /, *, names: Sequence[str], chosen: shared.Chosen, **values: typing.Any
+    ctx: click.Context, /, *, names: Sequence[str], chosen: choice.Chosen, **values: typing.Any
 ) -> None:
     """Create or update a Secret with a proxy's address.
 
@@ -177,7 +177,7 @@ def _finish(
     secret: Document,
     word: str,
     values: Mapping[str, typing.Any],
-    chosen: shared.Chosen,
+    chosen: choice.Chosen,
     *,
     end: str = "",
 ) -> int:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from ocisource import errors
-from ocisource.cli import cluster, shared
+from ocisource.cli import choice, cluster
 from ocisource.wire import names as wire_names
 
 
@@ -20,7 +20,7 @@ def checked_name(names: Sequence[str]) -> str:
     return names[0]
 
 
-def namespace(chosen: shared.Chosen) -> str:
+def namespace(chosen: choice.Chosen) -> str:
     """The namespace for ``--export``, where no cluster is needed."""
     if chosen.namespace or not (chosen.kubeconfig or chosen.is_namespace_following):
         return cluster.named_namespace(chosen, os.environ)

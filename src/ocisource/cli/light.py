@@ -24,7 +24,7 @@ from ocisource.kube import logins
 from ocisource.wire import durations
 
 if typing.TYPE_CHECKING:
-    from ocisource.cli import cluster, shared
+    from ocisource.cli import choice, cluster
     from ocisource.cli.sources import rows
     from ocisource.kube import config
 
@@ -54,7 +54,7 @@ class _Documents(msgspec.Struct, frozen=True):
 
 def sources(
     place: "cluster.Place",
-    chosen: "shared.Chosen",
+    chosen: "choice.Chosen",
     query: "rows.Query",
     environ: Mapping[str, str] = os.environ,
 ) -> Sequence[ocirepository.OCIRepository] | None:
@@ -68,7 +68,7 @@ def sources(
 
 def documents(
     place: "cluster.Place",
-    chosen: "shared.Chosen",
+    chosen: "choice.Chosen",
     query: "rows.Query",
     environ: Mapping[str, str] = os.environ,
 ) -> Sequence[dict[str, typing.Any]] | None:
@@ -79,7 +79,7 @@ def documents(
 
 def _listed(
     place: "cluster.Place",
-    chosen: "shared.Chosen",
+    chosen: "choice.Chosen",
     query: "rows.Query",
     environ: Mapping[str, str],
     kind: type[_List],

@@ -12,44 +12,11 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from ocisource.cli import completing, flags, grammar
-
-TIMEOUT = 300.0  # seconds
-QPS, BURST = 50.0, 300
+from ocisource.cli import choice, completing, flags, grammar
 
 _OUTPUTS = ("json", "yaml")
 
 F = typing.TypeVar("F", bound=Callable[..., typing.Any])
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """What the shared options say; empty values say nothing.
-
-    ``timeout`` in seconds covers the whole command; a watch or a follow is bounded only where
-    ``is_timeout_given``.
-    """
-
-    kubeconfig: pathlib.Path | None = None
-    context: str = ""
-    namespace: str = ""
-    timeout: float = TIMEOUT
-    is_timeout_given: bool = False
-    is_namespace_following: bool = False
-    qps: float = QPS
-    burst: int = BURST
-    cluster: str = ""
-    user: str = ""
-    server: str = ""
-    token: str = dataclasses.field(default="", repr=False)
-    certificate_authority: str = ""
-    client_certificate: str = ""
-    client_key: str = ""
-    tls_server_name: str = ""
-    is_insecure: bool = False
-    impersonated: str = ""
-    impersonated_uid: str = ""
-    impersonated_groups: tuple[str, ...] = ()
 
 
 def _option(*names: str, **more: typing.Any) -> Callable[[], click.Option]:
@@ -63,7 +30,7 @@ _TIMEOUT = _option(
     "--timeout",
     "timeout",
     type=flags.Duration(minimum=0.001),
-    default=TIMEOUT,
+    default=choice.TIMEOUT,
     help="How long the whole command may take.  [default: 5m0s]",
 )
 _CLUSTER = (
@@ -130,8 +97,8 @@ _RARE = (
         is_flag=True,
         default=False,
     ),
-    _rare("--kube-api-qps", "qps", "Requests per second at most.", type=float, default=QPS),
-    _rare("--kube-api-burst", "burst", "Requests at once at most.", type=int, default=BURST),
+    _rare("--kube-api-qps", "qps", "Requests per second at most.", type=float, default=choice.QPS),
+    _rare("--kube-api-burst", "burst", "Requests at once at most.", type=int, default=choice.BURST),
 )
 # Taken so that scripts written for flux go on working; they have nothing to do here.
 _IGNORED = (
@@ -139,7 +106,7 @@ _IGNORED = (
     _rare("--cache-dir", "_cache", "Without effect: nothing is cached."),
     _rare("--disable-compression", "_compression", "Without effect.", is_flag=True, default=False),
 )
-_FIELDS = frozenset(field.name for field in dataclasses.fields(Chosen))
+_FIELDS = frozenset(field.name for field in dataclasses.fields(choice.Chosen))
 
 
 def early_options() -> list[click.Parameter]:
@@ -190,7 +157,9 @@ def _with_options(function: F, makers: Sequence[Callable[[], click.Option]]) -> 
         chosen |= {name: early[name] for name in names if name in early and name not in given}
         is_timeout_given = "timeout" in given or "timeout" in early
         fields = {name: value for name, value in chosen.items() if name in _FIELDS}
-        return function(*args, chosen=Chosen(**fields, is_timeout_given=is_timeout_given), **values)
+        return function(
+            *args, chosen=choice.Chosen(**fields, is_timeout_given=is_timeout_given), **values
+        )
 
     # click reads the options a decorator stacks up from this attribute, last one first.
     options = [*getattr(function, "__click_params__", []), *(make() for make in reversed(makers))]

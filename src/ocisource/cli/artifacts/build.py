@@ -5,7 +5,7 @@ import typing
 
 import click
 
-from ocisource.cli import output, shared
+from ocisource.cli import choice, output, shared
 from ocisource.cli.artifacts import remote
 
 _FAILURE = "building artifact failed, error"
@@ -25,7 +25,7 @@ _FAILURE = "building artifact failed, error"
 @remote.ignore_options
 @click.option("--resolve-symlinks", is_flag=True, help="Pack what links point to.")
 @shared.timeout_option
-def artifact(*, chosen: shared.Chosen, **values: typing.Any) -> None:
+def artifact(*, chosen: choice.Chosen, **values: typing.Any) -> None:
     """Pack a folder or file, as push does, into a file.
 
     \b

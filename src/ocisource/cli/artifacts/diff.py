@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from ocisource.cli import output, shared
+from ocisource.cli import choice, output, shared
 from ocisource.cli.artifacts import remote
 
 if typing.TYPE_CHECKING:
@@ -28,7 +28,7 @@ _FAILURE = "comparing artifact failed"
 @shared.timeout_option
 @click.pass_context
 def artifact(
-    ctx: click.Context, /, *, words: Sequence[str], chosen: shared.Chosen, **values: typing.Any
+    ctx: click.Context, /, *, words: Sequence[str], chosen: choice.Chosen, **values: typing.Any
 ) -> None:
     """Compare an artifact with a folder or file; exit code 1 when they differ.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import click
 
 from ocisource import errors
-from ocisource.cli import output, shared
+from ocisource.cli import choice, output, shared
 from ocisource.cli.artifacts import remote
 
 _FAILURE = "listing artifacts failed"
@@ -19,7 +19,7 @@ _FAILURE = "listing artifacts failed"
 @shared.output_option
 @remote.registry_options
 @shared.timeout_option
-def artifacts(*, words: Sequence[str], chosen: shared.Chosen, **values: typing.Any) -> None:
+def artifacts(*, words: Sequence[str], chosen: choice.Chosen, **values: typing.Any) -> None:
     """List the tags of a repository: versions first, newest first.
 
     \b

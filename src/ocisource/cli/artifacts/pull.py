@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from ocisource import errors
-from ocisource.cli import flags, output, shared
+from ocisource.cli import choice, flags, output, shared
 from ocisource.cli.artifacts import remote
 
 _FAILURE = "pulling artifact failed"
@@ -52,7 +52,7 @@ _NOTES = (
 @click.option("--max-name-length", type=int, default=4096, hidden=True)
 @remote.registry_options
 @shared.timeout_option
-def artifact(*, words: Sequence[str], chosen: shared.Chosen, **values: typing.Any) -> None:
+def artifact(*, words: Sequence[str], chosen: choice.Chosen, **values: typing.Any) -> None:
     """Pull an artifact and unpack it into a folder.
 
     Files in the way are overwritten, nothing is deleted. Links are left out.

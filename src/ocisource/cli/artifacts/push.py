@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import click
 
 from ocisource import errors
-from ocisource.cli import output, shared
+from ocisource.cli import choice, output, shared
 from ocisource.cli.artifacts import remote
 
 _FAILURE = "pushing artifact failed"
@@ -27,7 +27,7 @@ _FAILURE = "pushing artifact failed"
 @shared.output_option
 @remote.registry_options
 @shared.timeout_option
-def artifact(*, words: Sequence[str], chosen: shared.Chosen, **values: typing.Any) -> None:
+def artifact(*, words: Sequence[str], chosen: choice.Chosen, **values: typing.Any) -> None:
     """Pack a folder or file and push it to a registry.
 
     \b

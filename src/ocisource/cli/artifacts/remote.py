@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 import click
 
 from ocisource import errors
-from ocisource.cli import labels, output, shared
+from ocisource.cli import choice, labels, output
 from ocisource.wire import durations
 
 if typing.TYPE_CHECKING:
@@ -95,7 +95,7 @@ def access(values: typing.Mapping[str, typing.Any]) -> "registry.Access":
     )
 
 
-def run(chosen: shared.Chosen, work: Coroutine[typing.Any, typing.Any, T], *, failure: str) -> T:
+def run(chosen: choice.Chosen, work: Coroutine[typing.Any, typing.Any, T], *, failure: str) -> T:
     """Do the work within ``--timeout``; ``failure`` stands before what went wrong."""
 
     async def timed() -> T:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import click
 
 from ocisource import errors
-from ocisource.cli import labels, output, shared
+from ocisource.cli import choice, labels, output, shared
 from ocisource.cli.artifacts import remote
 
 _FAILURE = "tagging artifact failed"
@@ -17,7 +17,7 @@ _FAILURE = "tagging artifact failed"
 @click.option("--tag", "tags", multiple=True, metavar="TAG[,TAG]…", help="Tags to give it.")
 @remote.registry_options
 @shared.timeout_option
-def artifact(*, words: Sequence[str], chosen: shared.Chosen, **values: typing.Any) -> None:
+def artifact(*, words: Sequence[str], chosen: choice.Chosen, **values: typing.Any) -> None:
     """Give an artifact further tags; nothing is uploaded but the manifest.
 
     \b

@@ -62,9 +62,33 @@ _KINDS: dict[tuple[str, str], tuple[str, bool]] = {
 
 
 def read(paths: Iterable[pathlib.Path]) -> tuple[Declared, ...]:
-    """All objects of the files and folders, Namespaces first; raises UsageError."""
-    found = [declared for path in paths for file in _files(path) for declared in _documents(file)]
-    return tuple(sorted(found, key=lambda declared: declared.kind != "Namespace"))
+    """All objects of the files and folders, Namespaces first; raises UsageError.
+
+    A file or folder without any object is refused, and so is an object that is declared twice in
+    different ways: which of them counts would be a guess.
+    """
+    found: dict[tuple[str, str, str], Declared] = {}
+    for path in paths:
+        here = [declared for file in _files(path) for declared in _documents(file)]
+        if not here:
+            raise errors.UsageError(f"{path}: no object in it")
+        for each in here:
+            _refuse_another(found.setdefault(_identity(each), each), each)
+    return tuple(sorted(found.values(), key=lambda declared: declared.kind != "Namespace"))
+
+
+def _identity(declared: Declared) -> tuple[str, str, str]:
+    """What makes two documents one object; the versions of an API show the same objects."""
+    _, is_namespaced = _KINDS[str(declared.document["apiVersion"]), declared.kind]
+    return declared.kind, declared.namespace if is_namespaced else "", declared.name
+
+
+def _refuse_another(first: Declared, second: Declared) -> None:
+    if first.document != second.document:
+        raise errors.UsageError(
+            f"{second.file}: {second.kind} '{second.name}' is declared twice, differently (first in"
+            f" {first.file}): keep one of them"
+        )
 
 
 async def apply(api: client.Client, declared: Iterable[Declared]) -> None:

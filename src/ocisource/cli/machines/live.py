@@ -86,8 +86,10 @@ class LiveTable:
     def render(self) -> rich.table.Table:
         """The table as it is now."""
         table = rich.table.Table(box=None, pad_edge=False, header_style="bold")
-        for column in ("NAME", "URL", "READY"):
-            table.add_column(column, no_wrap=True)
+        table.add_column("NAME", no_wrap=True)
+        # Wraps where the terminal is narrow: READY and STATUS are what people look for.
+        table.add_column("URL", overflow="fold")
+        table.add_column("READY", no_wrap=True)
         table.add_column("STATUS", overflow="fold", ratio=1)
         table.add_column("AGE", no_wrap=True)
         now = self._clock()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from ocisource import errors
-from ocisource.cli import cluster, output, shared
+from ocisource.cli import choice, cluster, output, shared
 
 F = typing.TypeVar("F", bound=Callable[..., typing.Any])
 
@@ -29,7 +29,7 @@ def _files(help_: str) -> Callable[[F], F]:
 @shared.cluster_options
 @click.pass_context
 def apply(
-    ctx: click.Context, /, *, filenames: Sequence[pathlib.Path], chosen: shared.Chosen
+    ctx: click.Context, /, *, filenames: Sequence[pathlib.Path], chosen: choice.Chosen
 ) -> None:
     """Apply manifests: OCIRepository, Secret, ServiceAccount, ConfigMap, Namespace.
 
@@ -56,7 +56,7 @@ def apply(
 @shared.cluster_options
 @click.pass_context
 def delete(
-    ctx: click.Context, /, *, filenames: Sequence[pathlib.Path], chosen: shared.Chosen
+    ctx: click.Context, /, *, filenames: Sequence[pathlib.Path], chosen: choice.Chosen
 ) -> None:
     """Delete sources by name, or the objects of manifests with -f.
 

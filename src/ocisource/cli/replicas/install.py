@@ -7,7 +7,7 @@ import click
 
 import ocisource
 from ocisource import settings
-from ocisource.cli import cluster, flags, output, shared
+from ocisource.cli import choice, cluster, flags, output, shared
 
 if typing.TYPE_CHECKING:
     from ocisource.cli.replicas import installer
@@ -92,7 +92,7 @@ def install(
     ctx: click.Context,
     /,
     *,
-    chosen: shared.Chosen,
+    chosen: choice.Chosen,
     is_export: bool,
     is_forced: bool,
     **values: typing.Any,
@@ -122,7 +122,7 @@ def install(
     ctx.exit(cluster.run(chosen, work))
 
 
-def _options(chosen: shared.Chosen, values: typing.Mapping[str, typing.Any]) -> "render.Options":
+def _options(chosen: choice.Chosen, values: typing.Mapping[str, typing.Any]) -> "render.Options":
     from ocisource.manifests import render  # noqa: PLC0415
 
     keys = [key.strip() for text in values["toleration_keys"] for key in text.split(",")]

@@ -9,7 +9,7 @@ import click
 
 from ocisource import errors
 from ocisource.apiserver.wording import humanduration
-from ocisource.cli import cluster, output, shared
+from ocisource.cli import choice, cluster, output, shared
 from ocisource.cli.sources import watching
 from ocisource.wire import timestamps
 
@@ -53,7 +53,7 @@ def events(
     subject: str,
     types: str,
     output: str | None,
-    chosen: shared.Chosen,
+    chosen: choice.Chosen,
 ) -> None:
     """Print events about sources and what uses them, oldest first.
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import click
 
 from ocisource import errors
-from ocisource.cli import cluster, flags, output, shared
+from ocisource.cli import choice, cluster, flags, output, shared
 from ocisource.cli.machines import places
 from ocisource.cli.reports import logfiles, loglines
 from ocisource.kube import kubeconfig
@@ -48,7 +48,7 @@ Document = dict[str, typing.Any]
 @shared.output_option
 @shared.cluster_options
 @click.pass_context
-def logs(ctx: click.Context, /, *, chosen: shared.Chosen, **values: typing.Any) -> None:
+def logs(ctx: click.Context, /, *, chosen: choice.Chosen, **values: typing.Any) -> None:
     """Print the controller's logs: of `ocisource up`, or of the pods of a cluster.
 
     \b
@@ -126,7 +126,7 @@ def _since(values: Mapping[str, typing.Any]) -> float | None:
 
 
 def _folder(
-    given: pathlib.Path | None, chosen: shared.Chosen, environ: Mapping[str, str] = os.environ
+    given: pathlib.Path | None, chosen: choice.Chosen, environ: Mapping[str, str] = os.environ
 ) -> pathlib.Path | None:
     """The folder with the log files of `up`, None where a cluster's pods are meant."""
     if given is not None:

@@ -7,7 +7,7 @@ import click
 
 from ocisource import errors
 from ocisource.api import conditions
-from ocisource.cli import cluster, output, shared
+from ocisource.cli import choice, cluster, output, shared
 from ocisource.cli.sources import rows
 
 _SOURCES = "source.toolkit.fluxcd.io"
@@ -46,7 +46,7 @@ def stats(
     *,
     all_namespaces: bool,
     output: str | None,
-    chosen: shared.Chosen,
+    chosen: choice.Chosen,
 ) -> None:
     """Count sources and what uses them: running, failing, suspended, bytes stored.
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from ocisource import errors
-from ocisource.cli import cluster, output, shared
+from ocisource.cli import choice, cluster, output, shared
 from ocisource.cli.reports import report
 
 _APPLIERS = (
@@ -35,7 +35,7 @@ def trace(
     words: Sequence[str],
     kind: str,
     api_version: str,
-    chosen: shared.Chosen,
+    chosen: choice.Chosen,
 ) -> None:
     """Tell which Kustomization or HelmRelease an object is from, and from which source that is.
 

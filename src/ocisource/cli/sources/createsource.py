@@ -8,7 +8,7 @@ import click
 
 from ocisource import errors
 from ocisource.api import ocirepository
-from ocisource.cli import cluster, flags, labels, output, shared
+from ocisource.cli import choice, cluster, flags, labels, output, shared
 from ocisource.cli.sources import export, waiting
 from ocisource.wire import durations
 
@@ -93,7 +93,7 @@ def _text(name: str, help_: str, **more: typing.Any) -> typing.Callable[[typing.
 @shared.cluster_options
 @click.pass_context
 def oci(
-    ctx: click.Context, /, *, names: Sequence[str], chosen: shared.Chosen, **values: typing.Any
+    ctx: click.Context, /, *, names: Sequence[str], chosen: choice.Chosen, **values: typing.Any
 ) -> None:
     """Create or update an OCIRepository, and wait until it is reconciled.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import click
 
 from ocisource import errors
-from ocisource.cli import cluster, completing, output, shared
+from ocisource.cli import choice, cluster, completing, output, shared
 
 _WORD = "source oci"
 
@@ -17,7 +17,7 @@ _WORD = "source oci"
 @shared.cluster_options
 @click.pass_context
 def oci(
-    ctx: click.Context, /, *, names: Sequence[str], is_silent: bool, chosen: shared.Chosen
+    ctx: click.Context, /, *, names: Sequence[str], is_silent: bool, chosen: choice.Chosen
 ) -> None:
     """Delete an OCIRepository; its artifact goes with it.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import click
 
 from ocisource import errors
-from ocisource.cli import cluster, completing, output, shared
+from ocisource.cli import choice, cluster, completing, output, shared
 
 _KEPT_METADATA = ("name", "namespace", "labels", "annotations")
 Document = dict[str, typing.Any]
@@ -25,7 +25,7 @@ def oci(
     names: Sequence[str],
     is_all: bool,
     with_credentials: bool,
-    chosen: shared.Chosen,
+    chosen: choice.Chosen,
 ) -> None:
     """Print OCIRepositories as YAML, without status and bookkeeping.
 

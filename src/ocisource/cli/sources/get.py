@@ -8,7 +8,7 @@ import click
 
 from ocisource import errors
 from ocisource.api import ocirepository
-from ocisource.cli import cluster, completing, output, shared
+from ocisource.cli import choice, cluster, completing, output, shared
 from ocisource.cli.sources import rows, watching
 
 _KINDS = (
@@ -53,7 +53,7 @@ def _options(function: F) -> F:
 @click.argument("name", required=False, default="", shell_complete=completing.sources)
 @_options
 @click.pass_context
-def oci(ctx: click.Context, /, *, chosen: shared.Chosen, **values: typing.Any) -> None:
+def oci(ctx: click.Context, /, *, chosen: choice.Chosen, **values: typing.Any) -> None:
     """Print the state of OCIRepositories.
 
     \b
@@ -86,7 +86,7 @@ def oci(ctx: click.Context, /, *, chosen: shared.Chosen, **values: typing.Any) -
 @shared.command()
 @_options
 @click.pass_context
-def everything(ctx: click.Context, /, *, chosen: shared.Chosen, **values: typing.Any) -> None:
+def everything(ctx: click.Context, /, *, chosen: choice.Chosen, **values: typing.Any) -> None:
     """Print the state of all sources, kind by kind; kinds that are not there are passed over.
 
     \b
@@ -115,7 +115,7 @@ def everything(ctx: click.Context, /, *, chosen: shared.Chosen, **values: typing
     ctx.exit(cluster.run(chosen, work))
 
 
-def _answered_lightly(chosen: shared.Chosen, query: rows.Query) -> int | None:
+def _answered_lightly(chosen: choice.Chosen, query: rows.Query) -> int | None:
     """The exit code; None where the full client has to ask."""
     from ocisource.cli import light  # noqa: PLC0415
 

@@ -9,7 +9,7 @@ import click
 
 from ocisource import errors
 from ocisource.api import conditions, ocirepository
-from ocisource.cli import cluster, completing, output, shared
+from ocisource.cli import choice, cluster, completing, output, shared
 from ocisource.cli.sources import waiting
 
 _CONFLICT_PAUSES = (0.01, 0.05, 0.25, None)  # seconds between tries of the annotation
@@ -21,7 +21,7 @@ KIND = ocirepository.KIND
 @click.argument("names", nargs=-1, metavar="NAME", shell_complete=completing.sources)
 @shared.cluster_options
 @click.pass_context
-def oci(ctx: click.Context, /, *, names: Sequence[str], chosen: shared.Chosen) -> None:
+def oci(ctx: click.Context, /, *, names: Sequence[str], chosen: choice.Chosen) -> None:
     """Reconcile an OCIRepository now, and wait until it is done or has failed.
 
     \b

@@ -7,7 +7,7 @@ import click
 
 from ocisource import errors
 from ocisource.api import ocirepository
-from ocisource.cli import cluster, completing, output, shared
+from ocisource.cli import choice, cluster, completing, output, shared
 from ocisource.cli.sources import waiting
 
 KIND = ocirepository.KIND
@@ -20,7 +20,7 @@ _WORD = "source oci"  # what flux calls the kind
 @shared.cluster_options
 @click.pass_context
 def suspend_oci(
-    ctx: click.Context, /, *, names: Sequence[str], is_all: bool, chosen: shared.Chosen
+    ctx: click.Context, /, *, names: Sequence[str], is_all: bool, chosen: choice.Chosen
 ) -> None:
     """Suspend OCIRepositories: their artifacts stay, nothing new is fetched.
 
@@ -56,7 +56,7 @@ def resume_oci(
     names: Sequence[str],
     is_all: bool,
     is_waiting: bool | None,
-    chosen: shared.Chosen,
+    chosen: choice.Chosen,
 ) -> None:
     """Resume OCIRepositories, and wait for a single one.
 
