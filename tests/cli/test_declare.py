@@ -1,0 +1,43 @@
+"""Manifests from files."""
+
+import pathlib
+
+import pytest
+
+from ocisource import errors
+from ocisource.cli.machines import declare
+
+NAMED = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n  a: {value}\n"
+
+
+def write(path: pathlib.Path, *objects: tuple[str, str]) -> pathlib.Path:
+    """A file with ConfigMaps of these names and values."""
+    path.write_text("---\n".join(NAMED.format(name=name, value=value) for name, value in objects))
+    return path
+
+
+def test_an_object_that_is_declared_twice_differently_is_refused(tmp_path: pathlib.Path) -> None:
+    """The line names both files; neither of them wins silently."""
+    first = write(tmp_path / "1.yaml", ("a", "x"))
+    second = write(tmp_path / "2.yaml", ("b", "x"), ("a", "y"))
+    with pytest.raises(errors.UsageError) as caught:
+        declare.read([tmp_path])
+    assert caught.value.text == (
+        f"{second}: ConfigMap 'a' is declared twice, differently (first in {first}):"
+        " keep one of them"
+    )
+
+
+def test_the_same_file_given_twice_counts_once(tmp_path: pathlib.Path) -> None:
+    """As with `-f folder -f folder/file`."""
+    file = write(tmp_path / "1.yaml", ("a", "x"), ("b", "x"))
+    assert [each.name for each in declare.read([tmp_path, file])] == ["a", "b"]
+
+
+@pytest.mark.parametrize("text", ["", "---\n---\n", "# nothing\n"])
+def test_a_file_without_an_object_is_refused(tmp_path: pathlib.Path, text: str) -> None:
+    """`up --once` must not succeed because a template came out empty."""
+    file = tmp_path / "empty.yaml"
+    file.write_text(text)
+    with pytest.raises(errors.UsageError, match="no object in it"):
+        declare.read([file])
