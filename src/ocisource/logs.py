@@ -5,9 +5,11 @@ further keys are the fields bound to the logger and those of the call.
 """
 
 import datetime
+import io
 import json
 import logging
 import logging.handlers
+import os
 import pathlib
 import sys
 import typing
@@ -97,11 +99,19 @@ def setup(
         root.addHandler(logging.NullHandler())
     if folder is not None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        rotated = logging.handlers.RotatingFileHandler(
+        rotated = _PrivateFile(
             folder / "ocisource.log", maxBytes=FILE_BYTES, backupCount=FILE_COUNT, encoding="utf-8"
         )
         rotated.setFormatter(JSONFormatter())
         root.addHandler(rotated)
+
+
+class _PrivateFile(logging.handlers.RotatingFileHandler):
+    """Rotated files that only their owner may read: messages quote what users declared."""
+
+    def _open(self) -> io.TextIOWrapper:
+        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        return os.fdopen(descriptor, "a", encoding=self.encoding)
 
 
 def _level_name(level: int) -> str:

@@ -93,3 +93,13 @@ def test_replaced_content_is_wanted_until_settled(tmp_path: pathlib.Path) -> Non
     records.delete(["x/y/2"])
     assert records.wanted() == set()
     records.close()
+
+
+def test_the_index_is_private(tmp_path: pathlib.Path) -> None:
+    """So are the files that SQLite keeps beside it."""
+    opened = index.Index(tmp_path / "db")
+    opened.put(_file())
+    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    opened.close()
+    assert modes.keys() >= {"db", "db-wal"}
+    assert set(modes.values()) == {0o600}

@@ -9,6 +9,7 @@ power cut may lose the last of them, but never damages the file.
 import contextlib
 import dataclasses
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ from ocisource import digest as digests
 
 _log = logging.getLogger(__name__)
 
+_FILE_MODE = 0o600
 _BUSY = 5.0  # s to wait for another process that holds the index
 _VERSION = 2  # of the schema; an index of another version is begun anew
 _SCHEMA = """
@@ -155,6 +157,10 @@ class Index:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    # Private from the beginning; SQLite gives the files beside it the same mode. One that is there
+    # is left alone: to close it here would drop the locks of another connection.
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE))
     connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
