@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from ocisource import errors, logs, metrics, settings
-from ocisource.api import ocirepository
+from ocisource.api import ocirepository, sharing
 from ocisource.archive import limits
 from ocisource.controller import informer, manager, measures, reflector, workqueue
 from ocisource.controller import request as requests
@@ -207,7 +207,9 @@ class _Parts:
             namespace="" if chosen.watch_all_namespaces else _runtime_namespace(),
             label_selector=chosen.watch_label_selector,
         )
-        objects = informer.Informer(reflector.Reflector(self.api, self.resource, scope))
+        objects = informer.Informer(
+            reflector.Reflector(self.api, self.resource, scope), compact=sharing.shared
+        )
         known = newest.Newest(objects)
         durations = measures.Durations(
             self.metrics,

@@ -3,7 +3,9 @@
 import msgspec
 
 
-class Artifact(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Artifact(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False
+):
     """Where the file is, what it was made of and what it must hash to.
 
     ``path`` is relative to the storage root, ``checksum`` the bare sha256 hex of the file,

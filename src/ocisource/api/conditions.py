@@ -22,7 +22,7 @@ _ELLIPSIS = "..."
 _FIRST_TYPES = (STALLED, RECONCILING, READY)
 
 
-class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """One aspect of an object's state (``metav1.Condition``)."""
 
     type: str

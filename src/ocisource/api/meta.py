@@ -1,13 +1,14 @@
 """Object metadata, as every Kubernetes object carries it (``metav1.ObjectMeta``).
 
 Only what this project reads is kept; ``managedFields`` in particular is never decoded, because it
-is the largest part of a typical object.
+is the largest part of a typical object. Structs here and in the modules beside hold no cycles, so
+the garbage collector need not know them (``gc=False``): ten thousand are a lot to walk through.
 """
 
 import msgspec
 
 
-class OwnerReference(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class OwnerReference(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """The object that owns this one."""
 
     api_version: str
@@ -16,7 +17,9 @@ class OwnerReference(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     uid: str
 
 
-class ObjectMeta(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class ObjectMeta(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False
+):
     """Name, identity, version and bookkeeping of an object; times are RFC 3339 text."""
 
     name: str = ""
@@ -37,13 +40,13 @@ class ObjectMeta(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
         return self.deletion_timestamp is not None
 
 
-class LocalObjectReference(msgspec.Struct, frozen=True, kw_only=True):
+class LocalObjectReference(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A name in the same namespace."""
 
     name: str = ""
 
 
-class PartialObjectMetadata(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class PartialObjectMetadata(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """An object of which only the metadata was asked for (``meta.k8s.io/v1``)."""
 
     api_version: str = ""

@@ -31,7 +31,7 @@ EXTRACT: typing.Final = "extract"
 COPY: typing.Final = "copy"
 
 
-class Ref(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Ref(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
     """Which version is wanted: digest wins over semver, semver over tag."""
 
     tag: str = ""
@@ -40,7 +40,9 @@ class Ref(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
     digest: str = ""
 
 
-class LayerSelector(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class LayerSelector(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False
+):
     """Which layer is taken, and whether it is unpacked or copied."""
 
     media_type: str = ""
@@ -52,7 +54,7 @@ class LayerSelector(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
         return self.operation or EXTRACT
 
 
-class Spec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Spec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
     """What the user declared."""
 
     url: str = ""
@@ -71,7 +73,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     verify: dict[str, typing.Any] | None = None
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Status(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False
+):
     """What the controller observed."""
 
     observed_generation: int = 0
@@ -84,7 +88,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
     observed_layer_selector: LayerSelector | None = None
 
 
-class OCIRepository(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class OCIRepository(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """A declared OCI repository and its state."""
 
     metadata: meta.ObjectMeta

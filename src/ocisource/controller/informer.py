@@ -43,15 +43,20 @@ class Handler(typing.Generic[T]):
 
 
 class Informer(typing.Generic[T]):
-    """The cache; to be used from one event loop, which run() keeps busy only when changes come."""
+    """The cache; to be used from one event loop, which run() keeps busy only when changes come.
+
+    ``compact`` makes an equal object that takes less memory.
+    """
 
     def __init__(
         self,
         source: reflector.Reflector[T],
         *,
         indexes: Mapping[str, Index[T]] | None = None,
+        compact: Callable[[T], T] | None = None,
     ) -> None:
         self._source = source
+        self._compact = compact
         self._objects: dict[request.Request, T] = {}
         self._indexes = {name: _Inverted(index) for name, index in (indexes or {}).items()}
         self._handlers: list[Handler[T]] = []
@@ -117,6 +122,8 @@ class Informer(typing.Generic[T]):
             old = None
         if old is not None and _is_same_version(old, obj):
             return
+        if self._compact is not None:
+            obj = self._compact(obj)
         self._objects[key] = obj
         for index in self._indexes.values():
             index.put(key, obj)
