@@ -21,9 +21,9 @@ class Limits:
     """What one layer may unpack to. A bound that is not above 0 is no bound.
 
     ``unpacked_bytes`` bounds the tar stream, headers included, both the one that comes in and the
-    one that goes out; ``entries`` the files, directories and links in it, and the directories that
-    exist only as parents; ``ratio`` the unpacked bytes for one byte of the blob, once more than
-    64 MiB came out; ``name_bytes`` the length of one path.
+    one that goes out; ``entries`` the files, directories and links in it, and likewise the
+    directories written, those included that exist only as parents; ``ratio`` the unpacked bytes
+    for one byte of the blob, once more than 64 MiB came out; ``name_bytes`` the length of a path.
     """
 
     unpacked_bytes: int = UNPACKED_BYTES
