@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ocisource import errors
-from ocisource.archive import compression, stream, untar
+from ocisource.archive import compression, headers, stream, untar
 from ocisource.archive import limits as bounds
 
 _PERMISSIONS = 0o777  # never set-id bits
@@ -64,7 +64,7 @@ def extract(
             if is_cancelled():
                 raise errors.AbandonedError("unpacking the layer was called off")
             header = tape.header(offset)
-            mode = untar.number(header[100:108]) & _PERMISSIONS
+            mode = headers.number(header[100:108]) & _PERMISSIONS
             with _reported(key):
                 if kind == untar.DIRECTORY:
                     folder.enter(key, mode=mode | _OWNER)
@@ -153,6 +153,6 @@ def _write(
 def _seconds(field: bytes) -> float:
     """A header's time; one before the epoch, or out of range, is taken for the epoch."""
     try:
-        return min(untar.number(field), 1 << 40)
+        return min(headers.number(field), 1 << 40)
     except errors.CorruptArchiveError:
         return 0

@@ -16,8 +16,8 @@ compare as bytes the way Go's ``filepath.Walk`` visits a tree.
 from zlib import adler32
 
 from ocisource import errors
+from ocisource.archive import headers, pax, sourceignore
 from ocisource.archive import limits as bounds
-from ocisource.archive import pax, sourceignore
 
 BLOCK = 512  # bytes; tar's unit
 _NAME = 100  # bytes; the name field's
@@ -28,17 +28,11 @@ Entry = tuple[bytes, int, int, int]
 
 _ZEROS = bytes(BLOCK)
 _ANY_EXECUTE = 0o111
-_USTAR = b"ustar\0"
-_GNU = b"ustar "
-_STAR_MARK = b"tar\0"  # Joerg Schilling's star: a shorter prefix field, times after it
 _SLASH, _BACKSLASH = b"/\\"
 _SUSPECT_ENDS = (b"/", b".")
-_HIGH_BIT = 0x80
-_V7, _REGULAR, _HARD_LINK, _SYMLINK, _DIRECTORY, _CONTIGUOUS = 0, *b"01257"
-_FILES = frozenset((_V7, _REGULAR, _CONTIGUOUS))
-_LINKS = {_HARD_LINK: "hard link", _SYMLINK: "symlink"}
 _LONG_NAME, _LONG_LINK, _PAX, _SOLARIS_PAX, _GLOBAL_PAX = b"LKxXg"
 _META = frozenset((_LONG_NAME, _LONG_LINK, _PAX, _SOLARIS_PAX, _GLOBAL_PAX))
+_LINKS = {headers.HARD_LINK: "hard link", headers.SYMLINK: "symlink"}
 _REFUSED = {
     ord("3"): "character device",
     ord("4"): "block device",
@@ -47,7 +41,6 @@ _REFUSED = {
     ord("M"): "part of a multi-volume archive",
 }
 _MAX_MODES = 512  # distinct mode fields remembered
-_MAX_NUMBER = 1 << 63
 
 
 class Index:
@@ -125,7 +118,7 @@ class Index:
                 else:
                     break
         except ValueError:  # a digit that is not octal
-            raise _corrupt("malformed number in a header") from None
+            raise headers.corrupt("malformed number in a header") from None
         if self._entries > self._allowed_entries:
             raise bounds.overcrowded(self._limits)
         return found
@@ -144,7 +137,9 @@ class Index:
         """Raise CorruptArchiveError unless the stream may end here."""
         is_cut = not self._is_done and self._next != self.length
         if is_cut or self._body_left or self._is_awaited:
-            raise _corrupt("unexpected EOF" + (" in the end mark" if self._has_zeros else ""))
+            raise headers.corrupt(
+                "unexpected EOF" + (" in the end mark" if self._has_zeros else "")
+            )
 
     def _headers(self, window: bytes, base: int, found: list[Entry]) -> None:  # noqa: C901, PLR0912, PLR0915
         """Read headers up to the end of the window, of the archive, or to one with a body.
@@ -177,15 +172,15 @@ class Index:
                     self._has_zeros = True
                     continue
                 if not self._has_zeros:
-                    _check(header)
+                    headers.check(header)
             if self._has_zeros:
-                raise _corrupt("a lone zero block amid the archive")
+                raise headers.corrupt("a lone zero block amid the archive")
             digits = header[124:136].rstrip(b" \0")
-            size = int(digits, 8) if digits.isdigit() else number(header[124:136])
+            size = int(digits, 8) if digits.isdigit() else headers.number(header[124:136])
             mode = header[100:108]
             file_kind = modes[mode] if mode in modes else self._mode(mode)
             kind = header[156]
-            if kind != _REGULAR and kind in _META:
+            if kind != headers.REGULAR and kind in _META:
                 position += 512
                 self._begin(kind, size)
                 break
@@ -204,18 +199,18 @@ class Index:
                 or name.rpartition(b"//")[1]
                 or _BACKSLASH in name
             ):
-                name, kind = _cleaned(name, kind, size)
+                name, kind = headers.cleaned(name, kind, size)
             if len(name) > allowed_name:
                 raise bounds.overlong(self._limits, name)
             count += 1
             position += 512
             offset = position + base
-            if kind == _REGULAR or kind in _FILES:
+            if kind == headers.REGULAR or kind in headers.FILES:
                 position += size + 511 & -512
                 if position > allowed:
                     raise bounds.oversized(self._limits, name)
                 kind = file_kind
-            elif kind == _DIRECTORY:
+            elif kind == headers.DIRECTORY:
                 size = 0
                 if not name:
                     continue  # the root, which is always written
@@ -244,17 +239,17 @@ class Index:
             size = records.size
         if records is not None and records.path is not None:
             if name is not None:
-                raise _corrupt("both a GNU long name and a PAX path for one entry")
+                raise headers.corrupt("both a GNU long name and a PAX path for one entry")
             name = records.path
         if name is None:
-            prefix = _prefix(header)
-            name = _until_nul(header[:_NAME])
+            prefix = headers.prefix(header)
+            name = headers.until_nul(header[:_NAME])
             name = prefix + b"/" + name if prefix else name
         return name, size
 
     def _begin(self, kind: int, size: int) -> None:
         if size > pax.MAX_BODY:
-            raise _corrupt(f"an extended header of {size} bytes")
+            raise headers.corrupt(f"an extended header of {size} bytes")
         self._body = bytearray()
         self._body_type = kind
         self._body_size = size
@@ -276,24 +271,24 @@ class Index:
         body = bytes(self._body[: self._body_size])
         if self._body_type == _LONG_NAME:
             if self._long_name is not None:
-                raise _corrupt("two GNU long names for one entry")
-            self._long_name = _until_nul(body)
+                raise headers.corrupt("two GNU long names for one entry")
+            self._long_name = headers.until_nul(body)
             if len(self._long_name) == len(body) and any(self._body[len(body) :][:1]):
-                raise _corrupt("a GNU long name without an end")
+                raise headers.corrupt("a GNU long name without an end")
         elif self._body_type == _GLOBAL_PAX:
             if self._is_awaited:
-                raise _corrupt("a global PAX header between an entry and its own")
+                raise headers.corrupt("a global PAX header between an entry and its own")
             pax.parse(body, is_global=True)
             self._count("global header")
         elif self._body_type == _LONG_LINK:
             self._has_long_link = True
         else:
             if self._records is not None:
-                raise _corrupt("two PAX headers for one entry")
+                raise headers.corrupt("two PAX headers for one entry")
             self._records = pax.parse(body, is_global=False)
 
     def _mode(self, field: bytes) -> int:
-        kind = EXECUTABLE if number(field) & _ANY_EXECUTE else FILE
+        kind = EXECUTABLE if headers.number(field) & _ANY_EXECUTE else FILE
         if len(self._modes) < _MAX_MODES:
             self._modes[field] = kind
         return kind
@@ -312,80 +307,3 @@ class Index:
     def _note(self, entry: Entry) -> None:
         if entry[2] != DIRECTORY and entry[0].rpartition(b"\0")[2] == sourceignore.FILE_NAME:
             self.ignore_files.append(entry)
-
-
-def _corrupt(cause: str) -> errors.CorruptArchiveError:
-    return errors.CorruptArchiveError(f"tar error: {cause}")
-
-
-def _until_nul(field: bytes) -> bytes:
-    return field.partition(b"\0")[0]
-
-
-def _prefix(header: bytes) -> bytes:
-    """What stands before the name: the prefix field, where the header's format has one.
-
-    GNU's has a time there. Go's writer before 1.8 mixed the two up; whether such a header has a
-    prefix, or one without any known magic, is something readers disagree about.
-    """
-    if header[257:263] == _USTAR:
-        return _until_nul(header[345 : 476 if header[508:] == _STAR_MARK else 500])
-    if header[345]:
-        if header[257:263] != _GNU:
-            raise _corrupt("a name's prefix in a header of unknown format")
-        if not header[345] & _HIGH_BIT:
-            number(header[345:357])
-    return b""
-
-
-def _check(header: bytes) -> None:
-    """Raise unless a header's checksum holds by the rules of older writers of tar.
-
-    Blanks and NULs around the digits, and sums over signed bytes.
-    """
-    stated = number(header[148:156])
-    unsigned = sum(header) - sum(header[148:156]) + 8 * ord(" ")
-    high = sum(byte >= _HIGH_BIT for byte in header[:148] + header[156:])
-    if stated not in (unsigned, unsigned - 0x100 * high):
-        raise _corrupt("invalid tar header")
-
-
-def number(field: bytes) -> int:
-    """A number in octal digits, or in base 256 if the top bit is set (GNU tar)."""
-    if field[0] & _HIGH_BIT:
-        value = int.from_bytes(field[1:], "big")
-        if field[0] != _HIGH_BIT or value >= _MAX_NUMBER:
-            raise _corrupt("number out of range in a header")
-        return value
-    digits = _until_nul(field.strip(b" \0")).rstrip(b" ")
-    if not digits:
-        return 0
-    if not digits.isdigit():
-        raise _corrupt("malformed number in a header")
-    return int(digits, 8)
-
-
-def _cleaned(name: bytes, kind: int, size: int) -> tuple[bytes, int]:
-    """A name without empty elements and dots, and the kind that a trailing slash makes.
-
-    Raises UnsafeEntryError for names that are empty, absolute, hold a backslash or climb.
-    """
-    elements = name.split(b"/")
-    if (
-        not name
-        or name.startswith(b"/")
-        or b"\\" in name
-        or b"../" in name  # also where an element only ends in two dots, as Flux refuses it
-        or b".." in elements
-    ):
-        raise errors.UnsafeEntryError(f"tar contained invalid name error {bounds.quote(name)}")
-    if name.endswith(b"/") and kind in _FILES:
-        if size and kind != _V7:
-            raise errors.UnsafeEntryError(
-                f"tar file entry {bounds.quote(name)} is a file with a directory's name"
-            )
-        kind = _DIRECTORY
-    clean = b"/".join(element for element in elements if element not in (b"", b"."))
-    if not clean and kind in _FILES:
-        raise errors.UnsafeEntryError(f"tar contained invalid name error {bounds.quote(name)}")
-    return clean, kind
