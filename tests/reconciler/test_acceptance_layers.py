@@ -19,6 +19,8 @@ DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 FIRST = worlds.layer({"first.yaml": b"first: 1\n"})
 SECOND = worlds.layer({"second.yaml": b"second: 2\n", "foo.txt": b"foo\n"})
 TAG = {"tag": "6.1.5"}
+# One try is enough, and none is under way when the controller stops.
+ONCE: dict[str, Any] = {"min_retry_delay": 3600.0, "max_retry_delay": 3600.0}
 
 
 def _image(registry: simulators.Simulator, layers: Sequence[tuple[str, bytes]], *tags: str) -> str:
@@ -79,7 +81,7 @@ async def test_d_a_layer_is_chosen_by_its_media_type(
 ) -> None:
     """The first layer, the first of the type, or a failure that names the type."""
     world = recorded
-    async with simulators.Simulator() as registry, world.controller():
+    async with simulators.Simulator() as registry, world.controller(**ONCE):
         _image(registry, TWO_LAYERS, "latest")
         more: dict[str, Any] = {} if selector is None else {"layerSelector": selector}
         await world.declare(url=f"oci://{registry.host}/podinfo", **more)
@@ -95,7 +97,7 @@ async def test_d_a_layer_is_chosen_by_its_media_type(
 async def test_d4_a_copied_layer_is_stored_byte_for_byte(recorded: World) -> None:
     """Operation copy: digest and size are the layer's; ignore rules play no part."""
     world = recorded
-    async with simulators.Simulator() as registry, world.controller():
+    async with simulators.Simulator() as registry, world.controller(**ONCE):
         _image(registry, TWO_LAYERS, "latest")
         selector = {"mediaType": DOCKER_LAYER, "operation": "copy"}
         await world.declare(
@@ -110,7 +112,7 @@ async def test_d4_a_copied_layer_is_stored_byte_for_byte(recorded: World) -> Non
 
 async def test_d5_an_image_without_layers_fails(recorded: World) -> None:
     """The text says so."""
-    async with simulators.Simulator() as registry, recorded.controller():
+    async with simulators.Simulator() as registry, recorded.controller(**ONCE):
         _image(registry, (), "latest")
         await recorded.declare(url=f"oci://{registry.host}/podinfo")
         obj = await recorded.failed(LAYER_FAILED)
@@ -121,7 +123,7 @@ async def test_d5_an_image_without_layers_fails(recorded: World) -> None:
 async def test_d6_an_index_leads_to_the_platforms_image(recorded: World) -> None:
     """The revision is the index's digest; without the platform's child the pull fails."""
     world = recorded
-    async with simulators.Simulator() as registry, world.controller():
+    async with simulators.Simulator() as registry, world.controller(**ONCE):
         child = _image(registry, TWO_LAYERS)
         index = _index(registry, "linux/amd64", child, "latest")
         await world.declare(url=f"oci://{registry.host}/podinfo")
