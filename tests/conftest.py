@@ -36,6 +36,13 @@ def counts() -> Callable[[int, int], int]:
     return lambda full, reduced: full if is_full else reduced
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever asks for counts has full ones, and belongs to the soak."""
+    for item in items:
+        if "counts" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.soak)
+
+
 @pytest.fixture(autouse=True)
 def _clean_loop(request: pytest.FixtureRequest) -> None:
     """Give every asynchronous test a loop that must be clean at its end."""

@@ -200,8 +200,8 @@ class Settings:
     max_name_length: int = _flag(
         4096, "max-name-length", Kind.INT, "bytes of an entry's name", minimum=1
     )
-    kube_api_qps: float = _flag(
-        50.0,
+    kube_api_qps: int = _flag(
+        50,
         "kube-api-qps",
         Kind.INT,
         "requests a second to the Kubernetes API on average",

@@ -4,8 +4,11 @@ import asyncio
 import json
 import os
 import pathlib
+import shlex
 import signal
 import stat
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable
 
@@ -15,7 +18,7 @@ from ocisource import digest as digests
 from ocisource.net import tls
 from ocisource.oci import credentials, registry
 from tests.e2e import machine
-from tests.parts import certificates, kubectl, processes
+from tests.parts import certificates, commands, kubectl, processes
 from tests.parts import registry as registries
 from tests.reconciler import world
 
@@ -250,3 +253,45 @@ def test_an_interrupt_ends_it_cleanly(tmp_path: pathlib.Path) -> None:
         os.kill(here.process.pid, signal.SIGINT)
         assert here.process.wait(seconds=20) == 0
         assert "Traceback" not in here.process.log_text()
+
+
+def test_a_verdict_survives_the_end_of_its_reader(tmp_path: pathlib.Path) -> None:
+    """A failing --once whose output is cut off by head still exits 1."""
+    file = tmp_path / "source.yaml"
+    file.write_text(_manifest("127.0.0.1:1"))
+    words = machine.argv(tmp_path, "--once", "-f", str(file), "--timeout", "2s")
+    command = f"{shlex.join(words)} 2>&1 | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env=commands.clean_environ(tmp_path / "home"),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stdout
+
+
+def test_install_is_refused_where_there_are_no_pods(tmp_path: pathlib.Path) -> None:
+    """Nothing is written to the machine's own API."""
+    with machine.up(tmp_path / "machine") as here:
+        done = commands.run(
+            [sys.executable, "-m", "ocisource", "install", f"--kubeconfig={here.kubeconfig}"],
+            environ=commands.clean_environ(tmp_path / "home"),
+            is_checked=False,
+        )
+    assert done.code == 2
+    assert "runs no Pods" in done.stderr
+    assert done.stdout == ""
+
+
+def test_what_the_user_declares_is_owned_by_the_user(
+    tmp_path: pathlib.Path, new_kubectl: Kubectls
+) -> None:
+    """Applied specs have a field manager of their own, not the controller's."""
+    with machine.up(tmp_path / "machine", "--demo") as here:
+        run = new_kubectl(here.kubeconfig)
+        words = ("get", "ocirepository", "podinfo", "-o", "json", "--show-managed-fields")
+        found = json.loads(run.run(*words).stdout)
+    applied = [e for e in found["metadata"]["managedFields"] if e["operation"] == "Apply"]
+    assert [entry["manager"] for entry in applied] == ["ocisource"]

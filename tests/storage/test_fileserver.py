@@ -413,7 +413,7 @@ async def test_an_address_in_use_is_a_storage_error(
 ) -> None:
     """The message names the address."""
     server = fileserver.FileServer(local)
-    with pytest.raises(errors.StorageError, match=r"failed to serve artifacts on '127\.0\.0\.1:"):
+    with pytest.raises(errors.StorageError, match=r"cannot serve artifacts on 127\.0\.0\.1:"):
         await server.start(*address)
     await server.stop()
 

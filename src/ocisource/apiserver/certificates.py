@@ -54,7 +54,9 @@ def load(data_dir: pathlib.Path, *, names: Sequence[str], now: float) -> Identit
         certificate = _server(folder, moment, wanted, ca=ca, ca_key=ca_key)
         signing_key = _key(folder / "sa.key")
     except (OSError, ValueError) as error:
-        raise errors.StorageError(f"cannot prepare {folder}: {error}") from error
+        raise errors.StorageError(
+            f"cannot prepare {folder}: {getattr(error, 'strerror', None) or error}"
+        ) from error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])

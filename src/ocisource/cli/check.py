@@ -10,7 +10,7 @@ from ocisource import errors
 from ocisource.api import ocirepository
 from ocisource.cli import choice, cluster, flags, output, shared
 
-LEAST = (1, 25)  # minor version of Kubernetes: what the CRD and the Lease API need
+LEAST = (1, 20)  # of Kubernetes: server-side apply as `install` uses it; older ones are not tested
 _PART_OF = "app.kubernetes.io/part-of=flux"
 _CRD = f"{ocirepository.PLURAL}.{ocirepository.GROUP}"
 _UNRELEASED = "v0.0.0"  # what a build from a working tree says of itself

@@ -37,6 +37,15 @@ def say(symbol: str, text: str) -> None:
     click.echo(f"{symbol} {text}", err=True)
 
 
+def line(text: str, *, is_error: bool = False) -> None:
+    """A line of a command that goes on, and has its verdict, when its reader is gone."""
+    try:
+        click.echo(text, err=is_error)
+    except BrokenPipeError:
+        stream = sys.stderr if is_error else sys.stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def shortened(text: str) -> str:
     """The text with long hex words cut to their first 8 digits."""
     return _LONG_HEX.sub(lambda match: match[0][:_SHORT], text)

@@ -36,7 +36,8 @@ class Endpoints:
         except OSError as error:
             await self._runner.cleanup()
             raise errors.UsageError(
-                f"cannot serve {purpose} on {host}:{port}: {error.strerror or error}"
+                f"cannot serve {purpose} on {host}:{port}: {error.strerror or error}: "
+                f"choose another --{purpose}-addr, or port 0 for a free one"
             ) from error
         address: tuple[str, int] = self._runner.addresses[0][:2]
         return address

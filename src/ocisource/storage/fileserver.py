@@ -94,7 +94,10 @@ class FileServer:
         try:
             self._server = await self._listen(host, port, self._connections)
         except OSError as exc:
-            text = f"failed to serve artifacts on '{host}:{port}': {exc.strerror}"
+            text = (
+                f"cannot serve artifacts on {host}:{port}: {exc.strerror}: "
+                "choose another --storage-addr, or port 0 for a free one"
+            )
             raise errors.StorageError(text) from exc
         address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
         return address

@@ -16,6 +16,8 @@ from ocisource.manifests import load
 
 # The API is our own, in the same process: there is nobody to be polite to.
 UNLIMITED = exchange.ClientSettings(qps=0)
+# What the user declares is not the controller's: it has a field manager of its own.
+DECLARING = exchange.ClientSettings(qps=0, field_manager="ocisource")
 DEMO_FILE = pathlib.Path("demo")  # where messages say that the demo's object comes from
 
 
@@ -61,6 +63,9 @@ async def running(
         api = await stack.enter_async_context(
             client.Client(config.load(embedded.kubeconfig_path), settings=UNLIMITED)
         )
+        declaring = await stack.enter_async_context(
+            client.Client(config.load(embedded.kubeconfig_path), settings=DECLARING)
+        )
         observed = metrics.Metrics(has_object_series=chosen.metrics_per_object)
         running_ = await stack.enter_async_context(
             serve.controller(chosen, api, storage_address=storage_address, observed=observed)
@@ -77,10 +82,10 @@ async def running(
         if is_demo:
             example = await stack.enter_async_context(demos.running())
             shown = declare.Declared(example.document(), DEMO_FILE)
-            await declare.apply(api, [shown])
+            await declare.apply(declaring, [shown])
             demo = (shown.namespace, shown.name)
         yield Machine(
-            api=api,
+            api=declaring,
             objects=running_.objects,
             demo=demo,
             api_url=embedded.address,

@@ -14,7 +14,7 @@ import rich.console
 
 from ocisource import logs, settings
 from ocisource.api import conditions, ocirepository
-from ocisource.cli import flags
+from ocisource.cli import flags, output
 from ocisource.cli.machines import declare, live, places
 from ocisource.controller import informer
 
@@ -150,7 +150,7 @@ async def _run(plan: Plan, *, is_logging_to_stderr: bool) -> int:
         is_demo=plan.is_demo,
     ) as here:
         for label, place in here.places():
-            click.echo(f"{label:<11}{place}")
+            output.line(f"{label:<11}{place}")
         await declare.apply(here.api, plan.files)
         wanted = _wanted(plan, here)
         async with _shown(console, here, is_static=plan.is_once):
@@ -177,7 +177,7 @@ async def _shown(
         with live.LiveTable(console, lambda: here.objects):
             yield
         return
-    lines = live.Lines(click.echo)
+    lines = live.Lines(output.line)
     here.objects.add_handler(
         informer.Handler(
             on_add=lambda obj, _: lines.show(obj),
@@ -213,11 +213,11 @@ async def _settled(
 def _report(here: "machine.Machine", wanted: frozenset[tuple[str, str]]) -> int:
     known = {(o.metadata.namespace, o.metadata.name): o for o in here.objects}
     for namespace, name in sorted(wanted - known.keys()):
-        click.echo(f"✗ {namespace}/{name}: not seen by the controller", err=True)
+        output.line(f"✗ {namespace}/{name}: not seen by the controller", is_error=True)
     for obj in sorted(known.values(), key=live.name_of):
         if not _is_settled(obj):
             message = live.state_of(obj)[1] or "waiting to be reconciled"
-            click.echo(f"✗ {live.name_of(obj)}: {message}", err=True)
+            output.line(f"✗ {live.name_of(obj)}: {message}", is_error=True)
     return 1
 
 

@@ -6,13 +6,14 @@ import typing
 import click
 
 import ocisource
-from ocisource import settings
+from ocisource import errors, settings
 from ocisource.cli import choice, cluster, flags, output, shared
 
 if typing.TYPE_CHECKING:
     from ocisource.cli.replicas import installer
     from ocisource.manifests import render
 
+EMBEDDED = "+ocisource"  # how the embedded API's version ends
 GENERATING = "✚"
 FLUX_DEPLOYMENT = "source-controller"
 _SWITCH: dict[str, typing.Any] = {
@@ -164,6 +165,12 @@ async def _install(
                 output.WARNING, f"{applied.subject} is another tool's; --force would replace it"
             )
 
+    served = str((await connection.api.document("/version")).get("gitVersion", ""))
+    if served.endswith(EMBEDDED):
+        raise errors.UsageError(
+            "this API is the one that `ocisource up` runs, and it runs no Pods: its controller is "
+            "at work already; name a cluster with --kubeconfig or --context"
+        )
     output.say(output.ACTION, f"installing components in {namespace} namespace")
     work = installer.Installer(api=connection.api, show=show, is_definition_replaced=is_forced)
     await work.apply(documents)
