@@ -18,9 +18,11 @@ from collections.abc import AsyncIterable, AsyncIterator
 
 from ocisource import digest as digests
 from ocisource import errors
+from ocisource.net import redact
 from ocisource.oci import answers, manifest, places, reference, transport
 
 _BYTES = "application/octet-stream"
+_SHOWN_DIGEST = 80  # characters of what a registry calls a digest
 _DIGEST_HEADER = "Docker-Content-Digest"
 _CREATED = frozenset({200, 201, 202, 204})
 _RANGE = re.compile(r"(?:bytes=)?0-(?P<last>\d{1,18})")
@@ -76,8 +78,9 @@ async def put_manifest(
         raise connection.refusal(answer)
     stored = answer.headers.get(_DIGEST_HEADER)
     if stored is not None and stored != str(descriptor.digest):
+        shown = redact.foreign(stored[:_SHOWN_DIGEST])
         raise errors.ContentError(
-            f'the registry stored the manifest under "{stored[:80]}", want "{descriptor.digest}"'
+            f'the registry stored the manifest under "{shown}", want "{descriptor.digest}"'
         )
     return descriptor
 
