@@ -170,8 +170,8 @@ async def test_a_registry_that_stores_something_else_is_caught(
 async def test_what_a_registry_calls_a_digest_is_shown_printable(
     simulator: Simulator, app: registry.RemoteRepository
 ) -> None:
-    """A control character of its header does not reach a terminal."""
-    simulator.on("PUT", "/manifests/", faults.with_headers({"Docker-Content-Digest": "x&\x7f"}))
+    """A character that turns the writing round does not reach a terminal."""
+    simulator.on("PUT", "/manifests/", faults.with_headers({"Docker-Content-Digest": "x\u202ey"}))
     with pytest.raises(errors.ContentError) as caught:
         await app.put_manifest(b"{}", media_type=manifest.OCI_MANIFEST, reference="1.0")
     assert str(caught.value).isprintable()
