@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import shlex
+import typing
 from collections.abc import Mapping, Sequence
 
 import yaml
@@ -58,8 +59,13 @@ def run(
 
 
 def widgets(group: str) -> dict[str, object]:
-    """The definition of the script's custom resource, in a group of one's own."""
+    """The definition of the script's custom resource, in a group of one's own.
+
+    Without short names and categories: they would be ambiguous on a server that has both.
+    """
     step = next(step for step in load() if step.name == "definition created")
     text = (step.stdin or "").replace("example.com", group)
-    document: dict[str, object] = yaml.safe_load(text)
+    document: dict[str, typing.Any] = yaml.safe_load(text)
+    for shared in ("shortNames", "categories"):
+        document["spec"]["names"].pop(shared, None)
     return document
