@@ -1,5 +1,6 @@
 """TLS, certificates that rotate, and proxies on the way to the API server."""
 
+import asyncio
 import contextlib
 import pathlib
 import ssl
@@ -30,6 +31,13 @@ async def serving(
         subject = dict(part[0] for part in shown.get("subject", ()))
         return web.json_response({"user": subject.get("commonName", "")})
 
+    async def drip(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"first\n")
+        await asyncio.Event().wait()
+        return response
+
     files = pair.write(folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files.certificate, files.key)
@@ -38,7 +46,8 @@ async def serving(
         context.load_verify_locations(cadata=client_authority.certificate_pem.decode())
     app = web.Application()
     app.router.add_get("/who", answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    app.router.add_get("/drip", drip)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
     try:
@@ -113,6 +122,43 @@ async def test_a_client_certificate_is_shown_and_renewed(
         assert await api.document("/who") == {"user": "first"}
         now[0] += 60
         assert await api.document("/who") == {"user": "second"}
+
+
+async def test_a_closed_client_makes_no_new_connection(
+    authority: certificates.Authority, tmp_path: pathlib.Path
+) -> None:
+    """What comes too late is told so; a pool made then would be closed by nobody."""
+    async with serving(authority.server(), tmp_path) as port:
+        api = connected(port, certificate_authority=trust(authority))
+        assert await api.document("/who") == {"user": ""}
+        await api.close()
+        with pytest.raises(errors.AbandonedError, match=f"127.0.0.1:{port} was closed"):
+            await api.document("/who")
+
+
+async def test_closing_also_ends_connections_of_an_older_certificate(
+    authority: certificates.Authority, tmp_path: pathlib.Path
+) -> None:
+    """A request that is still read on the old pool ends with the client, not with the process."""
+    now = [0.0]
+    files = authority.client("first").write(tmp_path / "client")
+    source = logins.MaterialLogin(
+        certificate=logins.Material(path=files.certificate, clock=lambda: now[0]),
+        key=logins.Material(path=files.key, clock=lambda: now[0]),
+    )
+    server = serving(authority.server(), tmp_path / "server", client_authority=authority)
+    async with (
+        server as port,
+        connected(port, login_source=source, certificate_authority=trust(authority)) as api,
+    ):
+        following = api.text_lines("/drip")
+        assert await anext(following) == b"first"
+        authority.client("second").write(tmp_path / "client")
+        now[0] += 60
+        assert await api.document("/who") == {"user": "second"}
+        await api.close()
+        with pytest.raises(errors.AbandonedError, match="was closed"):
+            await anext(following)
 
 
 async def test_an_authority_that_was_replaced_is_read_again(

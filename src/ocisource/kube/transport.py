@@ -4,7 +4,6 @@ The pool is renewed when the CA or the client certificate changes (a kubelet or 
 them); requests on the old pool are let finish.
 """
 
-import asyncio
 import base64
 import contextlib
 import dataclasses
@@ -42,12 +41,11 @@ class Call:
     is_limited: bool = True
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False)
 class _Pool:
     session: aiohttp.ClientSession
     key: tuple[bytes, bytes, bytes]
     users: int = 0
-    is_retired: bool = False
 
 
 class Transport:
@@ -66,6 +64,8 @@ class Transport:
         self._user_agent = user_agent
         self._observed = observed
         self._pool: _Pool | None = None
+        self._retired: set[_Pool] = set()
+        self._is_closed = False
         self._proxy = (
             _proxy(cluster.proxy_url)
             if cluster.proxy_url
@@ -82,9 +82,12 @@ class Transport:
         return self._proxy is not None and self._proxy.scheme == "socks5"
 
     async def close(self) -> None:
-        """Close all connections."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
+        """Close all connections, also those of pools in retirement; later calls fail."""
+        self._is_closed = True
+        pools = {*self._retired, *([self._pool] if self._pool is not None else [])}
+        self._pool = None
+        self._retired.clear()
+        for pool in pools:
             await pool.session.close()
 
     @contextlib.asynccontextmanager
@@ -94,7 +97,7 @@ class Transport:
         """Send a call and yield the answer, whatever its status, with the body yet to be read.
 
         Raises CredentialError, TransportError and its leaves, the latter also for what goes wrong
-        while the caller reads.
+        while the caller reads; AbandonedError after close().
         """
         pool = self._renewed(login)
         pool.users += 1
@@ -119,12 +122,16 @@ class Transport:
             # The server may have a new CA: read ours again for the next attempt.
             self._cluster.certificate_authority.expire()
             raise
+        except RuntimeError as exc:
+            # aiohttp's answer to reading on a connection that close() has ended.
+            if not self._is_closed:
+                raise
+            raise self._closed() from exc
         finally:
             if code == "<error>":
                 self._count(call.method, code)
             pool.users -= 1
-            if pool.is_retired and not pool.users:
-                await pool.session.close()
+            await self._close_unused()
 
     def _count(self, method: str, code: str) -> None:
         if self._observed is not None:
@@ -162,6 +169,9 @@ class Transport:
         return {"Proxy-Authorization": f"Basic {base64.b64encode(pair).decode()}"}
 
     def _renewed(self, login: logins.Login) -> _Pool:
+        """The pool for this login and the CA of the moment; raises AbandonedError after close()."""
+        if self._is_closed:  # a pool made now would be closed by nobody
+            raise self._closed()
         authority = self._cluster.certificate_authority.read()
         key = (authority, login.certificate_pem, login.key_pem)
         pool = self._pool
@@ -169,10 +179,17 @@ class Transport:
             return pool
         self._pool = _Pool(self._new_session(authority, login), key)
         if pool is not None:
-            pool.is_retired = True
-            if not pool.users:
-                _close_soon(pool.session)
+            self._retired.add(pool)
         return self._pool
+
+    def _closed(self) -> errors.AbandonedError:
+        return errors.AbandonedError(f"the client of the API server {self.host} was closed")
+
+    async def _close_unused(self) -> None:
+        """Close retired pools that serve nobody; if that is cut short, close() still finds them."""
+        for pool in [each for each in self._retired if not each.users]:
+            await pool.session.close()
+            self._retired.discard(pool)
 
     def _new_session(self, authority: bytes, login: logins.Login) -> aiohttp.ClientSession:
         identity = tls.TLSIdentity(
@@ -201,12 +218,6 @@ class Transport:
             trust_env=False,
             max_field_size=MAX_HEADER_BYTES,
         )
-
-
-def _close_soon(session: aiohttp.ClientSession) -> None:
-    # An idle session's close waits for nothing that matters; the loop keeps the task alive.
-    task = asyncio.get_running_loop().create_task(session.close())
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 def _proxy(url: str) -> proxy.Proxy:
