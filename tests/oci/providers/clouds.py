@@ -71,6 +71,7 @@ class Cloud:
     port: int = 0
     is_silent: bool = False
     transports: set[asyncio.BaseTransport] = dataclasses.field(default_factory=set)
+    is_asked: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     is_over: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -87,6 +88,7 @@ class Cloud:
             await request.text(),
         )
         self.received.append(got)
+        self.is_asked.set()
         if self.is_silent:
             await self.is_over.wait()
         answer = self.answers.get(f"{got.method} {got.path}", Said("no such place", 404))

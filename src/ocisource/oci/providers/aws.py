@@ -61,7 +61,9 @@ class AWS:
                 lambda: _Login.open(target, route.proxy, web), secrets=secrets
             )
         with calls.stage(identity.REGISTRY_CREDENTIALS):
-            token, expires_at = await self.run.run(lambda: login.authorization(target))
+            token, expires_at = await self.run.run(
+                lambda: login.authorization(target), secrets=login.keys[1:]
+            )
             return tokens.Issued(read_authorization(token), expires_at.timestamp() - self.wall())
 
 
@@ -70,7 +72,7 @@ class _Login:
     """A botocore session and the credentials it works with; blocking."""
 
     session: typing.Any = dataclasses.field(repr=False)
-    keys: typing.Any = dataclasses.field(repr=False)
+    keys: tuple[str, str, str] = dataclasses.field(repr=False)  # the last is a session's, or ""
 
     @classmethod
     def open(
@@ -104,7 +106,8 @@ class _Login:
                     "no AWS credentials found: give the controller a role (IRSA, Pod Identity, "
                     "an instance profile) or the usual AWS variables"
                 )
-            return cls(session, found.get_frozen_credentials())
+            frozen = found.get_frozen_credentials()
+            return cls(session, (frozen.access_key, frozen.secret_key, frozen.token or ""))
         unsigned = botocore.config.Config(signature_version=botocore.UNSIGNED)
         client = session.create_client("sts", region_name=target.region, config=unsigned)
         answer = client.assume_role_with_web_identity(
@@ -115,13 +118,13 @@ class _Login:
 
     def authorization(self, target: hosts.ECR) -> tuple[str, datetime.datetime]:
         """The token and when it ends."""
-        access_key, secret_key, token = self.keys[:3]
+        access_key, secret_key, token = self.keys
         client = self.session.create_client(
             "ecr-public" if target.is_public else "ecr",
             region_name=target.region,
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
-            aws_session_token=token,
+            aws_session_token=token or None,
         )
         data = client.get_authorization_token().get("authorizationData")
         found: list[dict[str, typing.Any]] = [data or {}] if target.is_public else (data or [])

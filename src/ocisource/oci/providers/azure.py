@@ -101,7 +101,7 @@ class Azure:
                 return msgspec.json.decode(file.read(_ENVIRONMENT_MAX), type=_Environment)
         except (OSError, msgspec.MsgspecError) as error:
             raise errors.CredentialError(
-                f"cannot read the file that {ENVIRONMENT_FILE} names: {calls.words(str(error))}"
+                f"cannot read the file that {ENVIRONMENT_FILE} names: {self.run.words(str(error))}"
             ) from None
 
     def _access_token(
@@ -178,7 +178,7 @@ class Azure:
         finally:
             await opened.close()
         if answer.status != http.HTTPStatus.OK:
-            said = calls.words(answer.body.decode(errors="replace"), secrets=(token,))
+            said = self.run.words(answer.body.decode(errors="replace"), secrets=(token,))
             raise errors.CredentialError(f"POST {url}: status {answer.status}: {said}")
         try:
             refresh = msgspec.json.decode(answer.body, type=_Exchanged).refresh_token

@@ -1,46 +1,84 @@
 """The clouds' own libraries: blocking calls in threads of their own, their errors translated.
 
-A thread cannot be cancelled: a call that outlasts its deadline is abandoned, and ends by the
-timeouts that its library was given. The pool is bounded, so that a cloud that hangs holds up cloud
-logins and nothing else.
+Rules:
+
+1. A thread cannot be cancelled: a call that outlasts its deadline, or that nobody waits for any
+   more, is abandoned, and ends by the timeouts that its library was given.
+2. The process waits for none of them when it leaves: a login holds nothing to put back.
+3. Few calls are waited for at a time; the deadline of one begins with its turn. An abandoned call
+   has given up its turn: a cloud, or one tenant's proxy, that hangs does not hold up the others.
+4. Threads are bounded all the same: a peer that sends a byte now and then outlasts every timeout.
 """
 
 import asyncio
-import concurrent.futures
 import contextlib
-from collections.abc import Callable, Collection, Iterator
+import logging
+import os
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TypeVar
 
 from ocisource import errors
-from ocisource.net import redact
+from ocisource.oci.providers import quoting
 
-DEADLINE = 10.0  # seconds for one login, Flux's timeout of token requests
+DEADLINE = 10.0  # seconds for one call, Flux's timeout of token requests
 CONNECT_TIMEOUT = 5.0  # seconds
 ATTEMPTS = 2  # of one request, where the library lets itself be told
-THREADS = 8
-_LINES = 8  # of a library's message that are shown
+TURNS = 8  # calls waited for at a time
+THREADS_MAX = 128  # threads at a time, abandoned ones among them
+# Whatever they log at their levels, a warning is a line of ours or none: Python would print what
+# nobody handles on stderr, over several lines and with tracebacks.
+_CHATTY = ("azure", "botocore", "google.auth", "msal", "msal_extensions", "requests", "urllib3")
 
 T = TypeVar("T")
 
 
 class Calls:
-    """Runs blocking logins; close() waits for none of them."""
+    """Runs blocking logins; close() waits for none of them.
 
-    def __init__(self, *, threads: int = THREADS, deadline: float = DEADLINE) -> None:
+    ``environ`` may hold credentials, which are cut out of what is shown.
+    """
+
+    def __init__(
+        self,
+        *,
+        turns: int = TURNS,
+        threads_max: int = THREADS_MAX,
+        deadline: float = DEADLINE,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
         self.deadline = deadline
-        self._pool = concurrent.futures.ThreadPoolExecutor(
-            max_workers=threads, thread_name_prefix="cloud"
-        )
+        self._environ = environ
+        self._turns = asyncio.Semaphore(turns)
+        self._threads_max = threads_max
+        self._threads = 0
+        self._is_closed = False
+        for name in _CHATTY:
+            logger = logging.getLogger(name)
+            if not logger.handlers:
+                logger.addHandler(logging.NullHandler())
 
     async def run(self, call: Callable[[], T], *, secrets: Collection[str] = ()) -> T:
         """Result of a blocking call; raises CredentialError with the library's words.
 
-        ``secrets`` are cut out of them, should a library quote what it was given.
+        ``secrets`` are cut out of them, should a library quote what it was given. Raises
+        AbandonedError after close().
         """
-        loop = asyncio.get_running_loop()
-        with self.timed():
-            async with asyncio.timeout(self.deadline):
-                return await loop.run_in_executor(self._pool, _translated, call, secrets)
+        async with self._turns:
+            if self._is_closed:
+                raise errors.AbandonedError("cloud logins were closed")
+            if self._threads >= self._threads_max:
+                raise errors.CredentialError(
+                    f"{self._threads} earlier cloud logins hang; it is tried again later"
+                )
+            result = self._start(call, secrets)
+            with self.timed():
+                async with asyncio.timeout(self.deadline):
+                    return await result
+
+    def words(self, text: str, *, secrets: Collection[str] = ()) -> str:
+        """A message fit to be shown."""
+        return quoting.words(text, secrets=secrets, environ=self._environ)
 
     @contextlib.contextmanager
     def timed(self) -> Iterator[None]:
@@ -54,7 +92,42 @@ class Calls:
 
     def close(self) -> None:
         """Take no more calls."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._is_closed = True
+
+    def _start(self, call: Callable[[], T], secrets: Collection[str]) -> "asyncio.Future[T]":
+        """The result of a call in a thread that the process does not wait for."""
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[T] = loop.create_future()
+
+        def done(settle: Callable[[], None]) -> None:
+            self._threads -= 1
+            if not result.done():  # somebody waits still
+                settle()
+
+        def work() -> None:
+            settle = self._settling(result, call, secrets)
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(done, settle)
+
+        threading.Thread(target=work, name="cloud-login", daemon=True).start()
+        self._threads += 1
+        return result
+
+    def _settling(
+        self, result: "asyncio.Future[T]", call: Callable[[], T], secrets: Collection[str]
+    ) -> Callable[[], None]:
+        """Make the call; what hands out its result, or its failure as one of ours."""
+        try:
+            value = call()
+        except errors.OcisourceError as error:
+            failure = error
+        except BaseException as error:  # noqa: BLE001 - the libraries' own errors share no root
+            text = self.words(str(error), secrets=secrets) or type(error).__name__
+            # Without cause and context: frames and attributes may hold requests with their secrets.
+            failure = errors.CredentialError(text)
+        else:
+            return lambda: result.set_result(value)
+        return lambda: result.set_exception(failure)
 
 
 @contextlib.contextmanager
@@ -72,23 +145,3 @@ def missing(extra: str, error: ImportError) -> errors.CredentialError:
         f"provider {extra} needs a library that is not installed ({error.name}): "
         f"pip install ocisource[{extra}]"
     )
-
-
-def words(text: str, *, secrets: Collection[str] = ()) -> str:
-    """A library's message, fit to be shown: one line, bounded, without what is secret."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "redacted")
-    lines = [redact.foreign(line) for line in text.splitlines() if line.strip()]
-    return " ".join(lines[:_LINES])
-
-
-def _translated(call: Callable[[], T], secrets: Collection[str]) -> T:
-    try:
-        return call()
-    except errors.OcisourceError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the libraries' own errors share no root
-        text = words(str(error), secrets=secrets)
-        # Without the cause: its attributes may hold requests with their secrets.
-        raise errors.CredentialError(text or type(error).__name__) from None

@@ -40,11 +40,14 @@ class Clouds:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.cache = tokens.TokenCache() if cache is None else cache  # an empty one is false
-        self._calls = calls.Calls(deadline=deadline)
+        # Each cloud has its own: one that hangs does not hold up the others.
+        for_aws, for_azure, for_gcp = self._calls = tuple(
+            calls.Calls(deadline=deadline, environ=environ) for _ in NAMES
+        )
         providers: tuple[identity.Provider, ...] = (
-            aws.AWS(self._calls, wall),
-            azure.Azure(self._calls, wall, environ, has_shell),
-            gcp.GCP(self._calls, wall, environ, google or gcp.Endpoints()),
+            aws.AWS(for_aws, wall),
+            azure.Azure(for_azure, wall, environ, has_shell),
+            gcp.GCP(for_gcp, wall, environ, google or gcp.Endpoints()),
         )
         self._providers = {each.name: each for each in providers}
 
@@ -67,7 +70,8 @@ class Clouds:
     async def close(self) -> None:
         """End logins under way; forget all credentials."""
         await self.cache.close()
-        self._calls.close()
+        for each in self._calls:
+            each.close()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

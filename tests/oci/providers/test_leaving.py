@@ -1,0 +1,97 @@
+"""A login that hangs keeps no process: commands and controllers leave when they are told to.
+
+The cloud here takes a request and never answers. AWS's library would give up after ten seconds and
+ask again; a process that waited for its threads would be seen asking twice.
+"""
+
+import asyncio
+import contextlib
+import os
+import pathlib
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+import yaml
+
+from ocisource.api import ocirepository
+from tests.e2e import machine
+from tests.oci.providers import clouds
+from tests.parts import commands
+
+HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+PATIENCE = 120.0  # seconds; a bound for tests that fail
+
+
+@contextlib.asynccontextmanager
+async def asking(
+    folder: pathlib.Path, cloud: clouds.Cloud, *words: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process of the command, once it waits for the cloud."""
+    environ = {
+        **commands.clean_environ(folder / "home"),
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "s3cret-access-key",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{cloud.port}",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *words,
+        env=environ,
+        cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        await cloud.is_asked.wait()
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def ended(process: asyncio.subprocess.Process, with_: signal.Signals) -> tuple[int, str]:
+    """Exit status and output of a process that is told to end."""
+    process.send_signal(with_)
+    output, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output.decode()
+
+
+async def test_a_command_leaves_on_an_interrupt(tmp_path: pathlib.Path) -> None:
+    """Ctrl-C while AWS is silent."""
+    argv = (sys.executable, "-m", "ocisource", "pull", "artifact", f"oci://{HOST}/app:latest")
+    async with asyncio.timeout(PATIENCE), clouds.serve() as cloud:
+        cloud.is_silent = True
+        options = ("--provider", "aws", "--output", os.fspath(tmp_path))
+        async with asking(tmp_path, cloud, *argv, *options) as process:
+            status, output = await ended(process, signal.SIGINT)
+    assert status == 130
+    assert "Traceback" not in output
+    assert len(cloud.received) == 1
+
+
+@pytest.mark.parametrize("with_", [signal.SIGTERM, signal.SIGINT])
+async def test_a_controller_leaves_on_a_signal(
+    tmp_path: pathlib.Path, with_: signal.Signals
+) -> None:
+    """What is under way is called off, and nothing is lost: the next start asks again."""
+    manifest = tmp_path / "app.yaml"
+    document = {
+        "apiVersion": f"{ocirepository.GROUP}/v1",
+        "kind": ocirepository.KIND,
+        "metadata": {"name": "app", "namespace": "default"},
+        "spec": {"url": f"oci://{HOST}/app", "interval": "10m", "provider": "aws"},
+    }
+    manifest.write_text(yaml.safe_dump(document))
+    async with asyncio.timeout(PATIENCE), clouds.serve() as cloud:
+        cloud.is_silent = True
+        argv = machine.argv(tmp_path, "-f", os.fspath(manifest))
+        async with asking(tmp_path, cloud, *argv) as process:
+            status, output = await ended(process, with_)
+    assert status == 0, output
+    assert "Traceback" not in output
+    assert len(cloud.received) == 1
