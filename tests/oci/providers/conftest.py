@@ -2,14 +2,15 @@
 
 import contextlib
 import pathlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
 from ocisource.net import tls
 from ocisource.oci import credentials, registry
-from ocisource.oci.providers import gcp, logins, tokens
-from tests.oci.providers import clouds
+from ocisource.oci.providers import azure, gcp, logins, tokens
+from tests.oci.providers import acr, clouds
 from tests.parts import certificates
 
 
@@ -94,6 +95,28 @@ async def named_registry(
             return await stack.enter_async_context(clouds.forward(routes)), trusted
 
         yield start
+
+
+@pytest.fixture
+def server_context(
+    authority: certificates.Authority, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> ssl.SSLContext:
+    """A certificate for the registry and for Entra ID, which the libraries trust."""
+    files = authority.server(acr.HOST, "localhost", "127.0.0.1").write(tmp_path / "front")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.write(tmp_path)))
+    return context
+
+
+@pytest.fixture
+async def upstream(start_registry: Callable[..., object]) -> str:
+    """A real registry that accepts the refresh token alone."""
+    part = start_registry(users={azure.USERNAME: acr.REFRESH})
+    url: str = part.url  # type: ignore[attr-defined]
+    credential = credentials.Credential(username=azure.USERNAME, password=acr.REFRESH)
+    await clouds.push(url.removeprefix("http://"), credential, registry.Access())
+    return url
 
 
 @pytest.fixture(scope="session")
