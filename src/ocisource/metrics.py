@@ -120,7 +120,7 @@ class Metrics:
         )
         self.token_cache_requests = prometheus_client.Counter(
             "gotk_token_cache_requests_total",
-            "Cloud logins by status: success, failure.",
+            "Requests for cloud credentials, kept or new, by status: success, failure.",
             ("status",),
             registry=registry,
         )

@@ -225,7 +225,7 @@ async def test_a_registrys_refusal_brings_a_new_token(
 
     async with clouds.serve({**machine(), TOKEN: grant}) as node:
         metadata(monkeypatch, f"127.0.0.1:{node.port}")
-        found = new_clouds(cache=tokens.TokenCache(clock=lambda: now))
+        found = new_clouds(cache=tokens.TokenCache(clock=lambda: now, wall=lambda: now))
         keychain = found.keychain("gcp")
         access = registry.Access(keychain=keychain, tls=trusted, proxy=forward.proxy)
         with pytest.raises(errors.UnauthorizedError):

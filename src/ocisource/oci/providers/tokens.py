@@ -2,7 +2,9 @@
 
 Rules:
 
-1. A credential lives 80 % of the lifetime its cloud states, at most ``duration`` seconds.
+1. A credential lives 80 % of the lifetime its cloud states, at most ``duration`` seconds, by the
+   monotonic clock and by the wall's: the one stands still while a machine sleeps, the other may be
+   set.
 2. Of more than ``size`` credentials the longest unused goes; a size of 0 keeps none.
 3. Many callers that want the same share one fetch; a caller that gives up ends no other's wait.
 4. A credential that a registry refused is replaced, unless it is so young that another one would
@@ -46,7 +48,7 @@ class Observer(Protocol):
         ...
 
     def requested(self, *, is_success: bool) -> None:
-        """A cloud was asked."""
+        """The caller got a credential, kept or new, or did not."""
         ...
 
     def kept(self, count: int) -> None:
@@ -68,8 +70,18 @@ class _Nobody:
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Entry:
     credential: credentials.Credential
-    made_at: float
-    ends_at: float
+    made_at: "_Moment"
+    life: float  # seconds
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Moment:
+    steady: float
+    wall: float
+
+    def since(self, other: "_Moment") -> float:
+        """Seconds that passed, by the clock that says more."""
+        return max(self.steady - other.steady, self.wall - other.wall)
 
 
 Fetch = Callable[[], Coroutine[Any, Any, Issued]]
@@ -84,11 +96,13 @@ class TokenCache:
         size: int = SIZE,
         duration: float = DURATION,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
         observer: Observer | None = None,
     ) -> None:
         self._size = size
         self._duration = duration
         self._clock = clock
+        self._wall = wall
         self._observer: Observer = observer or _Nobody()
         self._entries: collections.OrderedDict[Hashable, _Entry] = collections.OrderedDict()
         self._fetches: flights.Flights[_Entry] = flights.Flights()
@@ -99,12 +113,18 @@ class TokenCache:
     async def get(self, key: Hashable, fetch: Fetch, *, owner: Owner) -> credentials.Credential:
         """The credential for a key; raises what ``fetch`` raises, AbandonedError after close()."""
         entry = self._entries.get(key)
-        is_hit = entry is not None and self._clock() < entry.ends_at
+        is_hit = entry is not None and self._age(entry) < entry.life
         self._observer.looked_up(owner, is_hit=is_hit)
         if entry is not None and is_hit:
             self._entries.move_to_end(key)
-            return entry.credential
-        return (await self._fetches.share(key, lambda: self._fetched(key, fetch))).credential
+        else:
+            try:
+                entry = await self._fetches.share(key, lambda: self._fetched(key, fetch))
+            except Exception:
+                self._observer.requested(is_success=False)
+                raise
+        self._observer.requested(is_success=True)
+        return entry.credential
 
     async def renewed(
         self, key: Hashable, fetch: Fetch, *, stale: credentials.Credential, owner: Owner
@@ -112,7 +132,7 @@ class TokenCache:
         """Another credential than ``stale``; None where asking again would be of no use."""
         entry = self._entries.get(key)
         if entry is not None and entry.credential == stale:
-            if self._clock() - entry.made_at < FRESH:
+            if self._age(entry) < FRESH:
                 return None
             self._drop(key)
         elif entry is None and not self._keeps:
@@ -130,16 +150,17 @@ class TokenCache:
     def _keeps(self) -> bool:
         return self._size > 0 and self._duration > 0
 
+    def _now(self) -> _Moment:
+        return _Moment(self._clock(), self._wall())
+
+    def _age(self, entry: _Entry) -> float:
+        return self._now().since(entry.made_at)
+
     async def _fetched(self, key: Hashable, fetch: Fetch) -> _Entry:
-        asked_at = self._clock()
-        try:
-            issued = await fetch()
-        except Exception:
-            self._observer.requested(is_success=False)
-            raise
-        self._observer.requested(is_success=True)
+        asked_at = self._now()
+        issued = await fetch()
         life = min(LIFETIME_SHARE * issued.lifetime, self._duration)
-        entry = _Entry(issued.credential, asked_at, asked_at + life)
+        entry = _Entry(issued.credential, asked_at, life)
         if self._keeps and life > 0:
             self._entries[key] = entry
             self._entries.move_to_end(key)
