@@ -180,6 +180,97 @@ async def test_a_serviceaccount_of_the_object_pulls_from_ecr(
     assert password not in f"{obj} {events} {exposition}"
 
 
+async def test_a_default_serviceaccount_that_is_missing_is_explained(world: World) -> None:
+    """The object's author never wrote its name."""
+    async with world.controller(**GATE, default_service_account="nobody"):
+        await world.declare(url=f"oci://{HOST}/app", provider="aws")
+        obj = await world.failed(PULL_FAILED)
+    assert worlds.state(obj)["Ready"][2] == (
+        "failed to determine artifact digest: failed to get access token for artifact registry: "
+        f"failed to get service account '{world.namespace}/nobody': "
+        'serviceaccounts "nobody" not found; --default-service-account names it for objects '
+        "without spec.serviceAccountName: create it in this namespace, or name another there"
+    )
+
+
+FLAVOR = {"Metadata-Flavor": "Google"}
+DENIED = {
+    "aws": clouds.Said({"__type": "AccessDeniedException", "message": "aws says no"}, 400),
+    "azure": clouds.Said({"statusCode": 400, "message": "azure says no"}, 400),
+    "gcp": clouds.Said("gcp says no", 403, FLAVOR),
+}
+HOSTS = {"aws": HOST, "azure": "foo.azurecr.io", "gcp": "gcr.io"}
+PLACES = {
+    "aws": "POST /",
+    "azure": "GET /msi",
+    "gcp": "GET /computeMetadata/v1/instance/service-accounts/default/token",
+}
+
+
+def ambient(monkeypatch: pytest.MonkeyPatch, cloud: clouds.Cloud) -> None:
+    """Identities of the controller's own in all clouds, asked at this one."""
+    from google.auth.compute_engine import _metadata
+
+    place = f"127.0.0.1:{cloud.port}"
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "s3cret-key",
+        "AWS_ENDPOINT_URL": f"http://{place}",
+        "IDENTITY_ENDPOINT": f"http://{place}/msi",
+        "IDENTITY_HEADER": "s3cret-header",
+        "GCE_METADATA_HOST": place,
+        "GCE_METADATA_IP": place,
+        "GOOGLE_CLOUD_PROJECT": "project",
+        "CLOUDSDK_CONFIG": "/nonexistent",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(_metadata, "_GCE_METADATA_HOST", place)
+
+
+@pytest.mark.parametrize("provider", list(DENIED))
+async def test_a_clouds_refusal_is_the_objects_condition_in_its_words(
+    world: World, provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the reason of the step that asked first; retried, and without any credential."""
+    answers: dict[str, clouds.Answer] = {
+        "GET /": clouds.Said("ok", headers=FLAVOR),
+        "GET /computeMetadata/v1/instance/service-accounts/default/": clouds.Said(
+            {"email": "e", "scopes": [], "aliases": []}, headers=FLAVOR
+        ),
+        "GET /computeMetadata/v1/universe/universe-domain": clouds.Said("", headers=FLAVOR),
+        PLACES[provider]: DENIED[provider],
+    }
+    url = f"oci://{HOSTS[provider]}/app"
+    async with clouds.serve(answers) as cloud:
+        ambient(monkeypatch, cloud)
+        async with world.controller():
+            await world.declare("tag", url=url, provider=provider)
+            await world.declare("range", url=url, provider=provider, ref={"semver": "1.x"})
+            by_tag = worlds.state(await world.failed(PULL_FAILED, "tag"))
+            by_range = worlds.state(await world.failed("ReadOperationFailed", "range"))
+            told = await world.event(PULL_FAILED, "tag")
+    assert by_tag["Ready"][2].startswith("failed to determine artifact digest: failed to ")
+    assert by_range["Ready"][2].startswith(f"failed to determine the artifact tag for '{url}': ")
+    for state in (by_tag, by_range):
+        assert f"{provider} says no" in state["Ready"][2]
+        assert "Stalled" not in state
+    assert f"{provider} says no" in str(told)
+    assert "s3cret" not in f"{by_tag} {by_range} {told}"
+
+
+async def test_a_silent_cloud_ends_with_the_objects_timeout(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A login is remote work like any other."""
+    async with clouds.serve() as cloud:
+        cloud.is_silent = True
+        ambient(monkeypatch, cloud)
+        async with world.controller():
+            await world.declare(url=f"oci://{HOST}/app", provider="aws", timeout="100ms")
+            state = worlds.state(await world.failed(PULL_FAILED))
+    assert "not done within the timeout of 100ms" in state["Ready"][2]
+
+
 def test_an_objects_series_end_with_it() -> None:
     """With a series for each object, deleted ones leave nothing behind."""
     observed = metrics.Metrics(has_object_series=True)

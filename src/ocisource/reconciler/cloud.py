@@ -22,6 +22,10 @@ GATE_IS_OFF: typing.Final = (
     "to use spec.serviceAccountName for provider authentication please enable the "
     "ObjectLevelWorkloadIdentity feature gate in the controller"
 )
+_DEFAULT_HINT = (
+    "; --default-service-account names it for objects without spec.serviceAccountName: "
+    "create it in this namespace, or name another there"
+)
 _RECONCILE = "reconcile"  # the operation in the metrics' label
 
 
@@ -83,7 +87,11 @@ class Logins:
         return self.clouds.keychain(
             obj.spec.provider,
             route=identity.Route(proxy=proxy, tls=tls),
-            account=_Source(self.client, namespace, named) if named else None,
+            account=(
+                _Source(self.client, namespace, named, is_default=not obj.spec.service_account_name)
+                if named
+                else None
+            ),
             owner=tokens.Owner(name, namespace),
         )
 
@@ -95,6 +103,7 @@ class _Source:
     client: Accounts = dataclasses.field(compare=False, repr=False)
     namespace: str
     name: str
+    is_default: bool = dataclasses.field(compare=False, repr=False)
 
     async def read(self) -> identity.Account:
         """As of AccountSource; raises CredentialError."""
@@ -103,8 +112,9 @@ class _Source:
                 resources.SERVICE_ACCOUNTS, self.name, namespace=self.namespace
             )
         except (errors.APIStatusError, errors.TransportError) as error:
+            hint = _DEFAULT_HINT if self.is_default else ""
             raise errors.CredentialError(
-                f"failed to get service account '{self.namespace}/{self.name}': {error.text}"
+                f"failed to get service account '{self.namespace}/{self.name}': {error.text}{hint}"
             ) from error
         return identity.Account(
             namespace=self.namespace,
