@@ -20,8 +20,8 @@ from ocisource.net import proxy as proxies
 from ocisource.net import tls
 from ocisource.oci import reference, registry
 from ocisource.oci.providers import gcp, identity, logins
-from tests.oci.providers import acr, clouds, test_aws
-from tests.oci.providers.conftest import Start
+from tests.oci.providers import acr, clouds, test_aws, test_azure, test_gcp
+from tests.oci.providers.conftest import NewClouds, Start
 from tests.parts import certificates
 
 NUMBER = "123456789012"
@@ -59,6 +59,21 @@ async def named(
         monkeypatch.setenv(variable, bundle)
     async with clouds.serve(answers, tls=context) as cloud:
         yield cloud
+
+
+def directory(place: str) -> dict[str, clouds.Answer]:
+    """Entra ID under this name, for one tenant."""
+    base = f"https://{place}/{acr.TENANT}"
+    return {
+        f"GET /{acr.TENANT}/v2.0/.well-known/openid-configuration": clouds.Said(
+            {
+                "issuer": f"{base}/v2.0",
+                "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
+                "token_endpoint": f"{base}/oauth2/v2.0/token",
+            }
+        ),
+        f"POST /{acr.TENANT}/oauth2/v2.0/token": clouds.Said(acr.ENTRA),
+    }
 
 
 def aws_answer(got: clouds.Received) -> clouds.Said:
@@ -145,16 +160,8 @@ async def test_the_environments_proxy_leads_to_azure(
     monkeypatch.setenv("AZURE_TENANT_ID", acr.TENANT)
     monkeypatch.setenv("AZURE_CLIENT_ID", acr.CLIENT)
     monkeypatch.setenv("AZURE_CLIENT_SECRET", "hunter22")
-    base = f"https://{entra}/{acr.TENANT}"
-    answers: dict[str, clouds.Answer] = {
-        f"GET /{acr.TENANT}/v2.0/.well-known/openid-configuration": clouds.Said(
-            {
-                "issuer": f"{base}/v2.0",
-                "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
-                "token_endpoint": f"{base}/oauth2/v2.0/token",
-            }
-        ),
-        f"POST /{acr.TENANT}/oauth2/v2.0/token": clouds.Said(acr.ENTRA),
+    answers = {
+        **directory(entra),
         acr.EXCHANGE: clouds.Said({"refresh_token": acr.REFRESH}),
     }
     async with named(answers, [entra, acr.HOST], authority, tmp_path, monkeypatch) as cloud:
@@ -209,6 +216,75 @@ async def test_the_environments_proxy_leads_to_google(
     assert set(forward.targets[1:]) == {f"{GAR}:443"}
     (asked,) = cloud.received
     assert "assertion" in asked.form
+
+
+@pytest.mark.parametrize(
+    ("host", "place"),
+    [
+        ("foo.azurecr.io", "login.microsoftonline.com"),
+        ("foo.azurecr.cn", "login.chinacloudapi.cn"),
+        ("foo.azurecr.us", "login.microsoftonline.us"),
+    ],
+)
+async def test_each_azure_cloud_has_a_directory_of_its_own(
+    host: str,
+    place: str,
+    authority: certificates.Authority,
+    cloud_logins: logins.Clouds,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+) -> None:
+    """A sovereign cloud's assertion is shown to nobody outside of it."""
+    answers = {
+        **directory(place),
+        acr.EXCHANGE: clouds.Said({"refresh_token": acr.REFRESH}),
+    }
+    async with named(answers, [place, host], authority, tmp_path, monkeypatch) as cloud:
+        routes = {f"{name}:443": ("127.0.0.1", cloud.port) for name in (place, host)}
+        async with clouds.forward(routes) as forward:
+            trusted = tls.TLSIdentity(authority.certificate_pem, None, None)
+            route = identity.Route(proxy=forward.proxy, tls=trusted)
+            keychain = cloud_logins.keychain("azure", route=route, account=test_azure.Account())
+            found = await keychain.credential(reference.Repository(host, "app"))
+    assert found is not None
+    assert found.password == acr.REFRESH
+    assert set(forward.targets) == {f"{place}:443", f"{host}:443"}
+
+
+@pytest.mark.parametrize("provider", ["aws", "azure", "gcp"])
+async def test_a_login_that_is_sent_elsewhere_does_not_go(
+    provider: str,
+    authority: certificates.Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+    new_clouds: NewClouds,
+) -> None:
+    """An assertion is shown to its cloud alone."""
+    hosts = {"aws": f"{NUMBER}.dkr.ecr.us-east-1.amazonaws.com", "azure": acr.HOST, "gcp": GAR}
+    accounts: dict[str, identity.AccountSource] = {
+        "aws": test_aws.Account(),
+        "azure": test_azure.Account(),
+        "gcp": test_gcp.Account(provider=test_gcp.WIP),
+    }
+    async with clouds.serve() as elsewhere:
+        url = f"http://127.0.0.1:{elsewhere.port}/"
+        away = clouds.Said("there", 307, {"Location": url})
+        answers: dict[str, clouds.Answer] = {
+            **directory("localhost"),
+            f"POST /{acr.TENANT}/oauth2/v2.0/token": away,
+            "POST /v1/token": away,
+            "POST /": away,
+        }
+        async with named(answers, ["localhost"], authority, tmp_path, monkeypatch) as cloud:
+            home = f"https://localhost:{cloud.port}"
+            monkeypatch.setenv("AWS_ENDPOINT_URL", home)
+            monkeypatch.setenv("AZURE_AUTHORITY_HOST", home)
+            found = new_clouds(google=gcp.Endpoints(sts=f"{home}/v1/token"))
+            keychain = found.keychain(provider, account=accounts[provider])
+            with pytest.raises(errors.CredentialError):
+                await keychain.credential(reference.Repository(hosts[provider], "app"))
+    assert cloud.received
+    assert elsewhere.received == []
 
 
 @pytest.mark.parametrize(
