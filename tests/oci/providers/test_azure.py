@@ -1,5 +1,6 @@
 """ACR through azure-identity: Entra ID, ACR's exchange, and a pull from a real registry."""
 
+import base64
 import pathlib
 import ssl
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from tests.parts import certificates
 HOST, TENANT, CLIENT = acr.HOST, acr.TENANT, acr.CLIENT
 ENTRA, REFRESH = acr.ENTRA, acr.REFRESH
 REPOSITORY = reference.Repository(HOST, "app")
+NOT_JSON = f"POST https://{HOST}/oauth2/exchange: the answer is not JSON"
+NO_JWT = "the registry's refresh token is no JWT with an expiry"
 REFUSED = '{"errors": [{"code": "UNAUTHORIZED", "message": "no XX of yours"}]}'
 TOKEN_FAILED = (
     "failed to get access token for artifact registry: failed to create provider access token for "
@@ -142,15 +145,13 @@ async def test_entra_ids_refusal_is_shown_in_its_words(
             clouds.Said(REFUSED.replace("XX", "entra-token"), 401),
             f"POST https://{HOST}/oauth2/exchange: status 401: {REFUSED.replace('XX', 'redacted')}",
         ),
-        (clouds.Said("<html>"), f"POST https://{HOST}/oauth2/exchange: the answer is not JSON"),
+        (clouds.Said("<html>"), NOT_JSON),
         (
             clouds.Said({}),
             f"POST https://{HOST}/oauth2/exchange: the answer holds no refresh_token",
         ),
-        (
-            clouds.Said({"refresh_token": "opaque"}),
-            "the registry's refresh token is no JWT with an expiry",
-        ),
+        (clouds.Said('{"refresh_token": ' + "[" * 20_000), NOT_JSON),
+        (clouds.Said({"refresh_token": "opaque"}), NO_JWT),
     ],
 )
 async def test_what_the_exchange_says_is_what_is_shown(
@@ -169,6 +170,40 @@ async def test_what_the_exchange_says_is_what_is_shown(
         with pytest.raises(errors.CredentialError) as caught:
             await cloud_logins.keychain("azure", route=route).credential(REPOSITORY)
     assert caught.value.text == f"failed to create artifact registry credentials: {words}"
+
+
+def payload(text: str) -> str:
+    """A JWT with this payload."""
+    return f"e30.{base64.urlsafe_b64encode(text.encode()).decode().rstrip('=')}.sig"
+
+
+@pytest.mark.parametrize(
+    ("text", "ends_at"),
+    [('{"exp": 12}', 12.0), ('{"exp":1.5,"iat":0}', 1.5), ('{"sub":"ü","exp":-1}', -1.0)],
+)
+def test_a_refresh_token_says_when_it_ends(text: str, ends_at: float) -> None:
+    """In its claims, whatever the length of their base64."""
+    assert azure.expiry(payload(text)) == ends_at
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "e30",
+        "e30.e30",
+        "e30.\N{SNOWMAN}.sig",
+        payload('{"exp":"12"}'),
+        payload('{"exp":null}'),
+        payload('{"exp":1e400}'),
+        payload("[12]"),
+        payload('{"a":' + "[" * 20_000),
+    ],
+)
+def test_a_token_that_does_not_say_when_it_ends_is_refused(token: str) -> None:
+    """Rather than kept for ever, and whatever a hostile registry makes up."""
+    with pytest.raises(errors.CredentialError, match=f"^{NO_JWT}$"):
+        azure.expiry(token)
 
 
 async def test_a_silent_exchange_is_left_alone_in_time(

@@ -44,7 +44,13 @@ def test_public_ecr_logs_in_at_us_east_1() -> None:
         f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com.nc",
         f"{ACCOUNT}xdkr.ecr.us-east-1.amazonaws.com",
         f"example.com{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com",
+        f"{ACCOUNT}.dkr.ecr.us-east-1.evil-amazonaws.com",
+        f"{ACCOUNT}.dkr.ecr.example.com.us-east-1.amazonaws.com",
+        f"{ACCOUNT}.lambda-url.us-east-1.on.aws",
+        ".dkr.ecr.us-east-1.amazonaws.com",
         "public.ecr.aws.example.com",
+        "evil.public.ecr.aws",
+        "public-ecr.aws",
         f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com:8443",
     ],
 )
@@ -71,6 +77,11 @@ def test_acr_hosts(suffix: str) -> None:
         "foo.azurecr.io.example.com",
         "foo.private.example",
         "foo.azurecr.io:443",
+        "foo.azurecr.io\n",
+        "foo.azurecr.io.",
+        "evilazurecr.io",
+        "evil-azurecr.io",
+        "azurecr.io",
     ],
 )
 def test_another_host_is_not_azure(host: str) -> None:
@@ -107,6 +118,16 @@ def test_google_hosts(host: str) -> None:
         "docker.io",
         "ghcr.io",
         "gcr.io.example.com",
+        "gcr.io\n",
+        "gcr.io:443",
+        "evilgcr.io",
+        "evil-gcr.io",
+        "a-docker.pkg.dev.example.com",
+        "a-docker.evil-pkg.dev",
+        "docker.pkg.dev",
+        "pkg.dev",
+        "docker.s3nsregistry.fr.example.com",
+        "evil-docker.s3nsregistry.fr",
     ],
 )
 def test_another_host_is_not_googles(host: str) -> None:

@@ -99,7 +99,7 @@ class Azure:
         try:
             with pathlib.Path(path).open("rb") as file:
                 return msgspec.json.decode(file.read(_ENVIRONMENT_MAX), type=_Environment)
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, RecursionError, UnicodeDecodeError, msgspec.MsgspecError) as error:
             raise errors.CredentialError(
                 f"cannot read the file that {ENVIRONMENT_FILE} names: {self.run.words(str(error))}"
             ) from None
@@ -182,7 +182,7 @@ class Azure:
             raise errors.CredentialError(f"POST {url}: status {answer.status}: {said}")
         try:
             refresh = msgspec.json.decode(answer.body, type=_Exchanged).refresh_token
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             raise errors.CredentialError(f"POST {url}: the answer is not JSON") from None
         if not refresh:
             raise errors.CredentialError(f"POST {url}: the answer holds no refresh_token")
@@ -198,7 +198,7 @@ def expiry(token: str) -> float:
         payload = token.split(".")[1]
         decoded = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
         return msgspec.json.decode(decoded, type=_Claims).exp
-    except (IndexError, ValueError, binascii.Error, msgspec.MsgspecError):
+    except (IndexError, ValueError, RecursionError, binascii.Error, msgspec.MsgspecError):
         raise errors.CredentialError(
             "the registry's refresh token is no JWT with an expiry"
         ) from None

@@ -1,7 +1,7 @@
-"""A login that hangs keeps no process: commands and controllers leave when they are told to.
+"""Processes that log in: they leave when they are told to, and print nothing but their own lines.
 
-The cloud here takes a request and never answers. AWS's library would give up after ten seconds and
-ask again; a process that waited for its threads would be seen asking twice.
+The silent cloud here takes a request and never answers. AWS's library would give up after ten
+seconds and ask again; a process that waited for its threads would be seen asking twice.
 """
 
 import asyncio
@@ -95,3 +95,28 @@ async def test_a_controller_leaves_on_a_signal(
     assert status == 0, output
     assert "Traceback" not in output
     assert len(cloud.received) == 1
+
+
+async def test_a_commands_refusal_is_one_line_and_no_librarys_warning_is_printed(
+    tmp_path: pathlib.Path,
+) -> None:
+    """The library logs a warning of many lines; ours has all there is to say."""
+    environ = {
+        **commands.clean_environ(tmp_path / "home"),
+        "AZURE_POD_IDENTITY_AUTHORITY_HOST": "http://127.0.0.1:9",
+        "PATH": "",
+    }
+    argv = [sys.executable, "-m", "ocisource", "pull", "artifact", "oci://foo.azurecr.io/app:1"]
+    done = await asyncio.to_thread(
+        commands.run,
+        [*argv, "--provider", "azure", "--output", os.fspath(tmp_path)],
+        environ=environ,
+        folder=tmp_path,
+        is_checked=False,
+    )
+    assert done.code == 1
+    begun, pulling, failed = (done.stdout + done.stderr).splitlines()
+    assert begun.startswith("► logging in")
+    assert pulling.startswith("► pulling artifact from foo.azurecr.io/app:1")
+    assert failed.startswith("✗ pulling artifact failed: failed to get access token for artifact")
+    assert "AzureCliCredential: Azure CLI not found on path" in failed
