@@ -44,6 +44,21 @@ async def managed_identity(
         yield endpoint
 
 
+def directory(place: str, said: clouds.Answer | None = None) -> dict[str, clouds.Answer]:
+    """Entra ID under this name, for one tenant; a token, or what is said instead."""
+    base = f"https://{place}/{TENANT}"
+    return {
+        f"GET /{TENANT}/v2.0/.well-known/openid-configuration": clouds.Said(
+            {
+                "issuer": f"{base}/v2.0",
+                "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
+                "token_endpoint": f"{base}/oauth2/v2.0/token",
+            }
+        ),
+        f"POST /{TENANT}/oauth2/v2.0/token": said or clouds.Said(ENTRA),
+    }
+
+
 @contextlib.asynccontextmanager
 async def entra(
     context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, said: clouds.Answer
@@ -51,17 +66,7 @@ async def entra(
     """Entra ID for one tenant."""
     async with clouds.serve(tls=context) as found:
         home = f"https://localhost:{found.port}"
-        base = f"{home}/{TENANT}"
-        found.answers |= {
-            f"GET /{TENANT}/v2.0/.well-known/openid-configuration": clouds.Said(
-                {
-                    "issuer": f"{base}/v2.0",
-                    "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
-                    "token_endpoint": f"{base}/oauth2/v2.0/token",
-                }
-            ),
-            f"POST /{TENANT}/oauth2/v2.0/token": said,
-        }
+        found.answers |= directory(f"localhost:{found.port}", said)
         monkeypatch.setenv("AZURE_AUTHORITY_HOST", home)
         yield found
 

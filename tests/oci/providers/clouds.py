@@ -63,11 +63,15 @@ Answer = Said | Callable[[Received], Said]
 
 @dataclasses.dataclass(slots=True)
 class Cloud:
-    """A server; ``answers`` by "METHOD /path", what it ``received``, where ``/v2/`` leads."""
+    """A server; ``answers`` by "METHOD /path", what it ``received``, where ``/v2/`` leads.
+
+    ``refused`` are ``Authorization`` values that ``/v2/`` answers with a status of its own.
+    """
 
     answers: dict[str, Answer] = dataclasses.field(default_factory=dict)
     received: list[Received] = dataclasses.field(default_factory=list)
     upstream: str = ""
+    refused: dict[str, int] = dataclasses.field(default_factory=dict)
     port: int = 0
     is_silent: bool = False
     transports: set[asyncio.BaseTransport] = dataclasses.field(default_factory=set)
@@ -95,6 +99,9 @@ class Cloud:
         return (answer if isinstance(answer, Said) else answer(got)).response()
 
     async def _relay(self, request: web.Request) -> web.Response:
+        refusal = self.refused.get(request.headers.get("Authorization", ""))
+        if refusal is not None:
+            return web.Response(status=refusal)
         headers = {name: request.headers[name] for name in _KEPT_HEADERS if name in request.headers}
         async with (
             aiohttp.ClientSession(auto_decompress=False) as session,

@@ -7,14 +7,18 @@ and a real registry accepts the token that it gave.
 import base64
 import json
 import pathlib
+import ssl
+from collections.abc import Callable
 
 import pytest
 
 from ocisource import errors
-from ocisource.oci import reference, registry
-from ocisource.oci.providers import identity, logins
+from ocisource.net import tls
+from ocisource.oci import credentials, reference, registry
+from ocisource.oci.providers import identity, logins, tokens
 from tests.oci.providers import clouds
-from tests.oci.providers.conftest import Start
+from tests.oci.providers.conftest import NewClouds, Start
+from tests.parts import certificates
 
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 PUBLIC = "public.ecr.aws"
@@ -156,6 +160,51 @@ async def test_ecr_publics_login_pulls_from_the_gallery(
         assert await clouds.pull(PUBLIC, access) == clouds.CONTENT
     (signed,) = cloud.received
     assert "/us-east-1/ecr-public/aws4_request" in signed.headers["Authorization"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+async def test_a_token_that_ecr_no_longer_takes_is_replaced_in_the_same_pull(
+    status: int,
+    start_registry: Callable[..., object],
+    authority: certificates.Authority,
+    new_clouds: NewClouds,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+) -> None:
+    """Kept, then revoked: ECR says so by 400 or 403, and another login follows."""
+    keys(monkeypatch)
+    now = 0.0
+    issued = iter(("old", "new"))
+    part = start_registry(users={"AWS": "new"})
+    url: str = part.url  # type: ignore[attr-defined]
+    pusher = credentials.Credential(username="AWS", password="new")
+    await clouds.push(url.removeprefix("http://"), pusher, registry.Access())
+    files = authority.server(HOST).write(tmp_path / "front")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+
+    def answer(got: clouds.Received) -> clouds.Said:
+        said = ecr(next(issued))
+        assert callable(said)
+        return said(got)
+
+    async with (
+        clouds.serve({"POST /": answer}) as cloud,
+        clouds.serve(tls=context, upstream=url) as front,
+        clouds.forward({f"{HOST}:443": ("127.0.0.1", front.port)}) as forward,
+    ):
+        places(monkeypatch, cloud)
+        old = base64.b64encode(b"AWS:old").decode()
+        front.refused[f"Basic {old}"] = status
+        cache = tokens.TokenCache(clock=lambda: now, wall=lambda: now)
+        keychain = new_clouds(cache=cache).keychain("aws")
+        kept = await keychain.credential(reference.Repository(HOST, "app"))
+        assert kept == credentials.Credential(username="AWS", password="old")
+        now = tokens.FRESH
+        trusted = tls.TLSIdentity(authority.certificate_pem, None, None)
+        access = registry.Access(keychain=keychain, tls=trusted, proxy=forward.proxy)
+        assert await clouds.pull(HOST, access) == clouds.CONTENT
+    assert next(issued, None) is None
 
 
 async def test_a_signature_that_is_refused_is_quoted_without_the_session(
