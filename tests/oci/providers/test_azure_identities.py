@@ -12,7 +12,7 @@ import pytest
 from ocisource import errors
 from ocisource.oci import credentials, reference, registry
 from ocisource.oci.providers import logins
-from tests.oci.providers import acr, clouds
+from tests.oci.providers import acr, clouds, test_azure
 from tests.parts import certificates
 
 IMDS = "GET /metadata/identity/oauth2/token"
@@ -162,3 +162,14 @@ async def test_what_cannot_be_read_is_told_without_the_token(
     assert "ManagedIdentityCredential: " in caught.value.text
     assert "entra-token" not in caught.value.text
     assert "identity-header" not in caught.value.text
+
+
+async def test_an_entra_token_that_is_none_is_not_exchanged(
+    server_context: ssl.SSLContext, cloud_logins: logins.Clouds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The registry would only say that it was shown nothing."""
+    said = clouds.Said({**acr.ENTRA, "access_token": ""})
+    async with acr.entra(server_context, monkeypatch, said):
+        keychain = cloud_logins.keychain("azure", account=test_azure.Account())
+        with pytest.raises(errors.CredentialError, match=r"the answer holds no access token$"):
+            await keychain.credential(REPOSITORY)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import threading
 from collections.abc import AsyncIterator, Callable
 
@@ -96,6 +97,25 @@ async def test_an_error_without_words_is_named() -> None:
 
     with pytest.raises(errors.CredentialError, match=r"^ZeroDivisionError$"):
         await calls.Calls().run(call)
+
+
+@pytest.mark.parametrize(
+    ("stumble", "shown"),
+    [
+        (lambda: json.loads("{}")["expires_in"], "KeyError: 'expires_in'"),
+        (lambda: json.loads("<html>"), "JSONDecodeError: Expecting value: line 1 column 1"),
+        (lambda: json.loads("[" * 100_000), "RecursionError: maximum recursion depth exceeded"),
+    ],
+)
+async def test_a_library_that_stumbles_is_explained(
+    stumble: Callable[[], object], shown: str
+) -> None:
+    """Its error alone would say nothing to anybody."""
+    with pytest.raises(errors.CredentialError) as caught:
+        await calls.Calls().run(stumble)
+    assert caught.value.text.startswith(
+        f"the cloud's library cannot read an answer or a setting ({shown}"
+    )
 
 
 async def test_nothing_starts_after_close() -> None:

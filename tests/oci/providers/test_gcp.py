@@ -1,13 +1,14 @@
 """Artifact Registry through google-auth: metadata server, STS, then a pull from a real registry."""
 
 import dataclasses
+import types
 
 import pytest
 
 from ocisource import errors
 from ocisource.artifact import remote
 from ocisource.oci import reference, registry
-from ocisource.oci.providers import gcp, identity, logins, tokens
+from ocisource.oci.providers import calls, gcp, identity, logins, tokens
 from tests.oci.providers import clouds
 from tests.oci.providers.conftest import NewClouds, Start, metadata
 
@@ -176,6 +177,37 @@ async def test_a_metadata_server_that_refuses_is_quoted(
             await cloud_logins.keychain("gcp").credential(REPOSITORY)
     assert "for the controller: " in caught.value.text
     assert "no service account here" in caught.value.text
+
+
+async def test_a_metadata_server_out_of_order_is_quoted(
+    cloud_logins: logins.Clouds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library would go on asking until nobody waits any more."""
+    broken = clouds.Said('starting up {"access_token": "s3cret"}', 503, FLAVOR)
+    async with clouds.serve(machine(broken)) as node:
+        metadata(monkeypatch, f"127.0.0.1:{node.port}")
+        hurried = types.SimpleNamespace(sleep=lambda _: None)
+        monkeypatch.setattr("google.auth._exponential_backoff.time", hurried)
+        with pytest.raises(errors.CredentialError) as caught:
+            await cloud_logins.keychain("gcp").credential(REPOSITORY)
+        asked = [got.path for got in node.received].count(TOKEN.removeprefix("GET "))
+    assert caught.value.text.endswith(
+        f"GET http://127.0.0.1:{node.port}{TOKEN.removeprefix('GET ')}: status 503: "
+        'starting up {"access_token": "redacted"}'
+    )
+    assert asked == calls.ATTEMPTS + 1
+
+
+@pytest.mark.parametrize("token", [{"a": "token"}, "", None])
+async def test_a_token_that_is_none_is_not_used(
+    token: object, cloud_logins: logins.Clouds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer may have a token's place and no token there."""
+    answer = {"access_token": token, "expires_in": 3600, "token_type": "Bearer"}
+    async with clouds.serve(machine(clouds.Said(answer, headers=FLAVOR))) as node:
+        metadata(monkeypatch, f"127.0.0.1:{node.port}")
+        with pytest.raises(errors.CredentialError, match="the answer holds no access token with"):
+            await cloud_logins.keychain("gcp").credential(REPOSITORY)
 
 
 async def test_annotations_that_cannot_be_are_named(new_clouds: NewClouds) -> None:

@@ -138,7 +138,10 @@ class Azure:
                 )
             else:
                 credential = sdk.DefaultAzureCredential(**options, **self._exclusions())
-            return str(credential.get_token(scope).token)
+            token = credential.get_token(scope).token
+        if not isinstance(token, str) or not token:
+            raise errors.CredentialError("the answer holds no access token")
+        return token
 
     def _exclusions(self) -> dict[str, bool]:
         """A service asks no developer's tools; the command line asks ``az``."""

@@ -12,6 +12,7 @@ Rules:
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import threading
@@ -29,6 +30,15 @@ THREADS_MAX = 128  # threads at a time, abandoned ones among them
 # Whatever they log at their levels, a warning is a line of ours or none: Python would print what
 # nobody handles on stderr, over several lines and with tracebacks.
 _CHATTY = ("azure", "botocore", "google.auth", "msal", "msal_extensions", "requests", "urllib3")
+# What libraries raise where they meant to say that something is not as it should be.
+_STUMBLES = (
+    AttributeError,
+    LookupError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    json.JSONDecodeError,
+)
 
 T = TypeVar("T")
 
@@ -122,7 +132,10 @@ class Calls:
         except errors.OcisourceError as error:
             failure = error
         except BaseException as error:  # noqa: BLE001 - the libraries' own errors share no root
-            text = self.words(str(error), secrets=secrets) or type(error).__name__
+            kind = type(error).__name__
+            text = self.words(str(error), secrets=secrets) or kind
+            if isinstance(error, _STUMBLES):
+                text = f"the cloud's library cannot read an answer or a setting ({kind}: {text})"
             # Without cause and context: frames and attributes may hold requests with their secrets.
             failure = errors.CredentialError(text)
         else:

@@ -177,10 +177,10 @@ def _refreshed(
     """Token and end (seconds since 1970) of credentials that are asked anew."""
     with contextlib.closing(sessions.Session(proxy)) as session:
         found.refresh(google.transport.Request(session=session))
-    if not found.token or found.expiry is None:
+    if not isinstance(found.token, str) or not found.token or found.expiry is None:
         raise errors.CredentialError("the answer holds no access token with an expiry")
     # The library's times are UTC without saying so.
-    return str(found.token), found.expiry.replace(tzinfo=datetime.UTC).timestamp()
+    return found.token, found.expiry.replace(tzinfo=datetime.UTC).timestamp()
 
 
 def _email(account: identity.Account) -> str:

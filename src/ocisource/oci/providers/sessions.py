@@ -3,22 +3,28 @@
 Imported only when one of them is used: ``requests`` comes with their extras.
 """
 
+import collections
+import http
 import urllib.parse
 from typing import Any
 
 import requests
 
+from ocisource import errors
 from ocisource.net import address
 from ocisource.net import proxy as proxies
-from ocisource.oci.providers import calls
+from ocisource.oci.providers import calls, quoting
 
+_SHOWN = 4096  # characters of an answer that are looked at
 _METADATA_HOSTS = frozenset({"localhost", "metadata", "metadata.google.internal"})
 
 
 class Session(requests.Session):
     """A session with a proxy of its own, bounded waits, no redirects and no ``.netrc``.
 
-    Metadata services live on the machine: what is loopback or link-local is asked directly.
+    Metadata services live on the machine: what is loopback or link-local is asked directly. A
+    server that is out of order is quoted (CredentialError) before a library has asked it so often
+    that nobody waits any more.
     """
 
     def __init__(self, proxy: proxies.Proxy | None) -> None:
@@ -27,6 +33,7 @@ class Session(requests.Session):
         self.max_redirects = 0  # a token request is never sent anywhere else
         self.auth = _as_it_is
         self._responses: list[requests.Response] = []
+        self._failures: collections.Counter[str] = collections.Counter()
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         """As requests', with our bounds on waiting."""
@@ -35,6 +42,14 @@ class Session(requests.Session):
             kwargs["timeout"] = (calls.CONNECT_TIMEOUT, calls.DEADLINE)
         response = super().request(*args, **kwargs)
         self._responses.append(response)
+        if response.status_code >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            url, _, _ = str(response.url).partition("?")
+            self._failures[url] += 1
+            if self._failures[url] > calls.ATTEMPTS:
+                said = quoting.words(response.text[:_SHOWN])
+                raise errors.CredentialError(
+                    f"{response.request.method} {url}: status {response.status_code}: {said}"
+                )
         return response
 
     def close(self) -> None:
