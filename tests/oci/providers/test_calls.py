@@ -99,6 +99,16 @@ async def test_an_error_without_words_is_named() -> None:
         await calls.Calls().run(call)
 
 
+async def test_an_error_of_many_parts_is_a_sentence() -> None:
+    """Google's library hands over text, cause and answer; Python would show a tuple."""
+
+    def call() -> None:
+        raise RuntimeError("cannot read the key", ValueError("bad PEM"), {"token": "x"}, "bad PEM")
+
+    with pytest.raises(errors.CredentialError, match=r"^cannot read the key; bad PEM$"):
+        await calls.Calls().run(call)
+
+
 @pytest.mark.parametrize(
     ("stumble", "shown"),
     [

@@ -133,7 +133,7 @@ class Calls:
             failure = error
         except BaseException as error:  # noqa: BLE001 - the libraries' own errors share no root
             kind = type(error).__name__
-            text = self.words(str(error), secrets=secrets) or kind
+            text = self.words(_said(error), secrets=secrets) or kind
             if isinstance(error, _STUMBLES):
                 text = f"the cloud's library cannot read an answer or a setting ({kind}: {text})"
             # Without cause and context: frames and attributes may hold requests with their secrets.
@@ -141,6 +141,13 @@ class Calls:
         else:
             return lambda: result.set_result(value)
         return lambda: result.set_exception(failure)
+
+
+def _said(error: BaseException) -> str:
+    """An error's words; of several arguments (Google's library) those that are words."""
+    parts = [str(each) for each in error.args if isinstance(each, str | BaseException)]
+    is_tuple = len(error.args) > 1 and str(error) == str(error.args)
+    return "; ".join(dict.fromkeys(parts)) if is_tuple else str(error)
 
 
 @contextlib.contextmanager
