@@ -29,12 +29,27 @@ class _WebIdentity:
     token: str = dataclasses.field(repr=False)
 
 
+class _Descriptions:
+    """What botocore reads of its services' descriptions, once: it is most of a login's CPU."""
+
+    def __init__(self) -> None:
+        self._loader: typing.Any = None
+
+    def share(self, session: typing.Any) -> None:
+        """Give a session the loader of the first one, which holds all that it has read."""
+        if self._loader is None:
+            self._loader = session.get_component("data_loader")
+        else:
+            session.register_component("data_loader", self._loader)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class AWS:
     """Elastic Container Registry, private and public."""
 
     run: calls.Calls
     wall: Callable[[], float]
+    descriptions: _Descriptions = dataclasses.field(default_factory=_Descriptions, repr=False)
     name: typing.ClassVar[str] = "aws"
 
     def target(self, host: str) -> hosts.ECR:
@@ -58,7 +73,7 @@ class AWS:
         secrets = () if web is None else (web.token,)
         with calls.stage(identity.token_stage(account)):
             login = await self.run.run(
-                lambda: _Login.open(target, route.proxy, web), secrets=secrets
+                lambda: _Login.open(target, route.proxy, web, self.descriptions), secrets=secrets
             )
         with calls.stage(identity.REGISTRY_CREDENTIALS):
             token, expires_at = await self.run.run(
@@ -76,7 +91,11 @@ class _Login:
 
     @classmethod
     def open(
-        cls, target: hosts.ECR, proxy: proxies.Proxy | None, web: _WebIdentity | None
+        cls,
+        target: hosts.ECR,
+        proxy: proxies.Proxy | None,
+        web: _WebIdentity | None,
+        descriptions: _Descriptions,
     ) -> typing.Self:
         try:
             import botocore  # noqa: PLC0415 - an extra
@@ -85,6 +104,7 @@ class _Login:
         except ImportError as error:
             raise calls.missing("aws", error) from error
         session = botocore.session.Session()
+        descriptions.share(session)
         options: dict[str, typing.Any] = {}
         if proxy is not None:
             url = proxy.url_with_credentials
