@@ -5,6 +5,7 @@ seconds and ask again; a process that waited for its threads would be seen askin
 """
 
 import asyncio
+import base64
 import contextlib
 import os
 import pathlib
@@ -26,7 +27,7 @@ PATIENCE = 120.0  # seconds; a bound for tests that fail
 
 @contextlib.asynccontextmanager
 async def asking(
-    folder: pathlib.Path, cloud: clouds.Cloud, *words: str
+    folder: pathlib.Path, cloud: clouds.Cloud, *words: str, **more: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A process of the command, once it waits for the cloud."""
     environ = {
@@ -35,6 +36,7 @@ async def asking(
         "AWS_SECRET_ACCESS_KEY": "s3cret-access-key",
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{cloud.port}",
+        **more,
     }
     process = await asyncio.create_subprocess_exec(
         *words,
@@ -74,27 +76,55 @@ async def test_a_command_leaves_on_an_interrupt(tmp_path: pathlib.Path) -> None:
     assert len(cloud.received) == 1
 
 
-@pytest.mark.parametrize("with_", [signal.SIGTERM, signal.SIGINT])
-async def test_a_controller_leaves_on_a_signal(
-    tmp_path: pathlib.Path, with_: signal.Signals
-) -> None:
-    """What is under way is called off, and nothing is lost: the next start asks again."""
-    manifest = tmp_path / "app.yaml"
+def manifest(folder: pathlib.Path) -> str:
+    """A file that declares an OCIRepository of ECR."""
     document = {
         "apiVersion": f"{ocirepository.GROUP}/v1",
         "kind": ocirepository.KIND,
         "metadata": {"name": "app", "namespace": "default"},
         "spec": {"url": f"oci://{HOST}/app", "interval": "10m", "provider": "aws"},
     }
-    manifest.write_text(yaml.safe_dump(document))
+    file = folder / "app.yaml"
+    file.write_text(yaml.safe_dump(document))
+    return os.fspath(file)
+
+
+@pytest.mark.parametrize("with_", [signal.SIGTERM, signal.SIGINT])
+async def test_a_controller_leaves_on_a_signal(
+    tmp_path: pathlib.Path, with_: signal.Signals
+) -> None:
+    """What is under way is called off, and nothing is lost: the next start asks again."""
     async with asyncio.timeout(PATIENCE), clouds.serve() as cloud:
         cloud.is_silent = True
-        argv = machine.argv(tmp_path, "-f", os.fspath(manifest))
+        argv = machine.argv(tmp_path, "-f", manifest(tmp_path))
         async with asking(tmp_path, cloud, *argv) as process:
             status, output = await ended(process, with_)
     assert status == 0, output
     assert "Traceback" not in output
     assert len(cloud.received) == 1
+
+
+async def test_no_log_of_any_level_holds_a_credential(tmp_path: pathlib.Path) -> None:
+    """Neither the controller's own nor what the libraries log on their own account."""
+    token = base64.b64encode(b"AWS:s3cret-password").decode()
+    data = [{"authorizationToken": token, "expiresAt": 4_000_000_000}]
+    answers = {"POST /": clouds.Said({"authorizationData": data})}
+    async with asyncio.timeout(PATIENCE), clouds.serve(answers) as cloud, clouds.forward({}) as way:
+        way.routes[f"{HOST}:443"] = ("127.0.0.1", 9)  # nobody is there
+        proxy = f"http://user:s3cret-proxy@127.0.0.1:{way.port}"
+        argv = machine.argv(tmp_path, "-f", manifest(tmp_path), "--log-level", "trace")
+        async with asking(tmp_path, cloud, *argv, HTTPS_PROXY=proxy) as process:
+            assert process.stdout is not None
+            printed = line = await process.stdout.readline()
+            while line and b"failed to determine artifact digest" not in line:
+                line = await process.stdout.readline()
+                printed += line
+            _, rest = await ended(process, signal.SIGTERM)
+    logged = "".join(each.read_text() for each in (tmp_path / "data").rglob("*.log"))
+    assert "failed to determine artifact digest" in logged
+    for told in (printed.decode() + rest, logged):
+        assert "s3cret" not in told
+        assert token not in told
 
 
 async def test_a_commands_refusal_is_one_line_and_no_librarys_warning_is_printed(
