@@ -29,6 +29,10 @@ SCOPES = (
 )
 USERNAME = "oauth2accesstoken"
 _SUBJECT_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:jwt"  # noqa: S105
+_NO_CLUSTER = (
+    "failed to read the GKE cluster from the metadata server (outside GKE, name the pool's "
+    f"provider in the annotation {PROVIDER_ANNOTATION})"
+)
 _METADATA_MAX = 4096  # characters of one value
 
 
@@ -87,7 +91,8 @@ class GCP:
         if named := _provider(account):
             audience = f"//iam.googleapis.com/{named}"
             return audience, audience
-        project, location, cluster = await self.run.run(lambda: self._cluster(route.proxy))
+        with calls.stage(_NO_CLUSTER):
+            project, location, cluster = await self.run.run(lambda: self._cluster(route.proxy))
         pool = f"{project}.svc.id.goog"
         return pool, (
             f"identitynamespace:{pool}:https://container.googleapis.com/v1/"
