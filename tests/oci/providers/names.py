@@ -1,5 +1,6 @@
 """Clouds under their own names: certificates the libraries trust, and proxies to them."""
 
+import base64
 import contextlib
 import pathlib
 import ssl
@@ -9,6 +10,24 @@ import pytest
 
 from tests.oci.providers import clouds
 from tests.parts import certificates
+
+STS = """<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+<AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>ASIA</AccessKeyId>
+<SecretAccessKey>key</SecretAccessKey><SessionToken>session</SessionToken>
+<Expiration>2096-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult>
+<ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></AssumeRoleWithWebIdentityResponse>"""
+
+
+def aws(password: str) -> clouds.Answer:
+    """STS, which grants whatever it is asked for, and ECR, whose token holds this password."""
+    token = base64.b64encode(f"AWS:{password}".encode()).decode()
+    data = [{"authorizationToken": token, "expiresAt": 4_000_000_000}]
+
+    def answer(got: clouds.Received) -> clouds.Said:
+        is_ecr = "X-Amz-Target" in got.headers
+        return clouds.Said({"authorizationData": data}) if is_ecr else clouds.Said(STS)
+
+    return answer
 
 
 def through(monkeypatch: pytest.MonkeyPatch, forward: clouds.Forward) -> None:

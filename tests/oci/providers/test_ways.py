@@ -4,7 +4,6 @@ Nothing here tells a library where its cloud is: it asks for the name it knows, 
 leads there.
 """
 
-import base64
 import json
 import pathlib
 
@@ -21,22 +20,6 @@ from tests.parts import certificates
 
 NUMBER = "123456789012"
 GAR = "europe-docker.pkg.dev"
-STS = """<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
-<AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>ASIA</AccessKeyId>
-<SecretAccessKey>key</SecretAccessKey><SessionToken>session</SessionToken>
-<Expiration>2096-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult>
-<ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></AssumeRoleWithWebIdentityResponse>"""
-
-
-def aws_answer(got: clouds.Received) -> clouds.Said:
-    """STS's answer, or ECR's."""
-    if "X-Amz-Target" not in got.headers:
-        return clouds.Said(STS)
-    entry = {
-        "authorizationToken": base64.b64encode(b"AWS:ecr-password").decode(),
-        "expiresAt": 4_000_000_000,
-    }
-    return clouds.Said({"authorizationData": [entry]})
 
 
 @pytest.mark.parametrize(
@@ -65,7 +48,7 @@ async def test_each_partition_is_asked_at_its_own_place(
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     places = [f"sts.{suffix}", f"api.ecr.{suffix}"]
     async with names.named(
-        {"POST /": aws_answer}, places, authority, tmp_path, monkeypatch
+        {"POST /": names.aws("ecr-password")}, places, authority, tmp_path, monkeypatch
     ) as cloud:
         routes = {f"{name}:443": ("127.0.0.1", cloud.port) for name in places}
         async with clouds.forward(routes) as forward:
@@ -93,7 +76,7 @@ async def test_the_environments_proxy_leads_to_aws(
     places = ["sts.us-east-1.amazonaws.com", "api.ecr.us-east-1.amazonaws.com"]
     forward, trusted = await named_registry(host, "AWS", "ecr-password")
     async with names.named(
-        {"POST /": aws_answer}, places, authority, tmp_path, monkeypatch
+        {"POST /": names.aws("ecr-password")}, places, authority, tmp_path, monkeypatch
     ) as cloud:
         forward.routes |= {f"{name}:443": ("127.0.0.1", cloud.port) for name in places}
         names.through(monkeypatch, forward)
