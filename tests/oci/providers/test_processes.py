@@ -1,7 +1,7 @@
 """Processes that log in: they leave when they are told to, and print nothing but their own lines.
 
-The silent cloud here takes a request and never answers. AWS's library would give up after ten
-seconds and ask again; a process that waited for its threads would be seen asking twice.
+Two things hang here: an endpoint that takes a request and never answers, which AWS's library gives
+up after a while, and a helper program for credentials, which it waits for without end.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import os
 import pathlib
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import pytest
 import yaml
@@ -25,17 +25,63 @@ HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 PATIENCE = 120.0  # seconds; a bound for tests that fail
 
 
+Asked = Callable[[], Awaitable[None]]
+Hanging = Callable[
+    [pathlib.Path], contextlib.AbstractAsyncContextManager[tuple[dict[str, str], Asked]]
+]
+
+
+@contextlib.asynccontextmanager
+async def silent_endpoint(folder: pathlib.Path) -> AsyncIterator[tuple[dict[str, str], Asked]]:
+    """What leads botocore to a cloud that never answers, and the wait for its question."""
+    async with clouds.serve() as cloud:
+        cloud.is_silent = True
+
+        async def asked() -> None:
+            await cloud.is_asked.wait()
+
+        yield leading_to(cloud, folder), asked
+
+
+@contextlib.asynccontextmanager
+async def endless_helper(folder: pathlib.Path) -> AsyncIterator[tuple[dict[str, str], Asked]]:
+    """What has botocore run a helper that waits for us, and the wait for its start."""
+    pipe = folder / "pipe"
+    os.mkfifo(pipe)
+    (folder / "config").write_text(f"[default]\ncredential_process = cat {pipe}\n")
+    writers: list[int] = []
+
+    async def asked() -> None:
+        while not writers:
+            with contextlib.suppress(OSError):  # nobody reads yet
+                writers.append(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+            await asyncio.sleep(0.05)
+
+    try:
+        yield {"AWS_CONFIG_FILE": os.fspath(folder / "config")}, asked
+    finally:
+        for each in writers:
+            os.close(each)
+
+
+def leading_to(cloud: clouds.Cloud, folder: pathlib.Path) -> dict[str, str]:
+    """AWS at this place, with a key to sign with."""
+    return {
+        "AWS_CONFIG_FILE": os.fspath(folder / "none"),
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "s3cret-access-key",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{cloud.port}",
+    }
+
+
 @contextlib.asynccontextmanager
 async def asking(
-    folder: pathlib.Path, cloud: clouds.Cloud, *words: str, **more: str
+    folder: pathlib.Path, more: Mapping[str, str], asked: Asked, *words: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A process of the command, once it waits for the cloud."""
     environ = {
         **commands.clean_environ(folder / "home"),
-        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
-        "AWS_SECRET_ACCESS_KEY": "s3cret-access-key",
         "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{cloud.port}",
         **more,
     }
     process = await asyncio.create_subprocess_exec(
@@ -47,7 +93,7 @@ async def asking(
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        await cloud.is_asked.wait()
+        await asked()
         yield process
     finally:
         if process.returncode is None:
@@ -63,17 +109,19 @@ async def ended(process: asyncio.subprocess.Process, with_: signal.Signals) -> t
     return process.returncode, output.decode()
 
 
-async def test_a_command_leaves_on_an_interrupt(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("hanging", [silent_endpoint, endless_helper])
+async def test_a_command_leaves_on_an_interrupt(hanging: Hanging, tmp_path: pathlib.Path) -> None:
     """Ctrl-C while AWS is silent."""
     argv = (sys.executable, "-m", "ocisource", "pull", "artifact", f"oci://{HOST}/app:latest")
-    async with asyncio.timeout(PATIENCE), clouds.serve() as cloud:
-        cloud.is_silent = True
-        options = ("--provider", "aws", "--output", os.fspath(tmp_path))
-        async with asking(tmp_path, cloud, *argv, *options) as process:
-            status, output = await ended(process, signal.SIGINT)
+    options = ("--provider", "aws", "--output", os.fspath(tmp_path))
+    async with (
+        asyncio.timeout(PATIENCE),
+        hanging(tmp_path) as (more, asked),
+        asking(tmp_path, more, asked, *argv, *options) as process,
+    ):
+        status, output = await ended(process, signal.SIGINT)
     assert status == 130
     assert "Traceback" not in output
-    assert len(cloud.received) == 1
 
 
 def manifest(folder: pathlib.Path) -> str:
@@ -89,19 +137,27 @@ def manifest(folder: pathlib.Path) -> str:
     return os.fspath(file)
 
 
-@pytest.mark.parametrize("with_", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("hanging", "with_"),
+    [
+        (silent_endpoint, signal.SIGTERM),
+        (endless_helper, signal.SIGTERM),
+        (endless_helper, signal.SIGINT),
+    ],
+)
 async def test_a_controller_leaves_on_a_signal(
-    tmp_path: pathlib.Path, with_: signal.Signals
+    hanging: Hanging, with_: signal.Signals, tmp_path: pathlib.Path
 ) -> None:
     """What is under way is called off, and nothing is lost: the next start asks again."""
-    async with asyncio.timeout(PATIENCE), clouds.serve() as cloud:
-        cloud.is_silent = True
-        argv = machine.argv(tmp_path, "-f", manifest(tmp_path))
-        async with asking(tmp_path, cloud, *argv) as process:
-            status, output = await ended(process, with_)
+    argv = machine.argv(tmp_path, "-f", manifest(tmp_path))
+    async with (
+        asyncio.timeout(PATIENCE),
+        hanging(tmp_path) as (more, asked),
+        asking(tmp_path, more, asked, *argv) as process,
+    ):
+        status, output = await ended(process, with_)
     assert status == 0, output
     assert "Traceback" not in output
-    assert len(cloud.received) == 1
 
 
 async def test_no_log_of_any_level_holds_a_credential(tmp_path: pathlib.Path) -> None:
@@ -113,7 +169,12 @@ async def test_no_log_of_any_level_holds_a_credential(tmp_path: pathlib.Path) ->
         way.routes[f"{HOST}:443"] = ("127.0.0.1", 9)  # nobody is there
         proxy = f"http://user:s3cret-proxy@127.0.0.1:{way.port}"
         argv = machine.argv(tmp_path, "-f", manifest(tmp_path), "--log-level", "trace")
-        async with asking(tmp_path, cloud, *argv, HTTPS_PROXY=proxy) as process:
+        more = {**leading_to(cloud, tmp_path), "HTTPS_PROXY": proxy}
+
+        async def asked() -> None:
+            await cloud.is_asked.wait()
+
+        async with asking(tmp_path, more, asked, *argv) as process:
             assert process.stdout is not None
             printed = line = await process.stdout.readline()
             while line and b"failed to determine artifact digest" not in line:

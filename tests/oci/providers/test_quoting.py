@@ -66,3 +66,9 @@ def test_a_long_message_is_one_bounded_line() -> None:
     shown = quoting.words("\n".join(f"line {number} {'x' * 1000}" for number in range(100)))
     assert "\n" not in shown
     assert len(shown) <= quoting.LINES * 257
+
+
+def test_a_secret_that_the_bound_cuts_in_two_is_not_shown() -> None:
+    """Only whole words are looked at."""
+    blank = "\n" * (quoting.TEXT_MAX - 10)
+    assert quoting.words(f"no{blank}s3cret-value", secrets=("s3cret-value",)) == "no"

@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping
 from ocisource.net import redact
 
 LINES = 8  # of a library's message that are shown
+TEXT_MAX = 256 * 1024  # characters of a message that are looked at
 VARIABLES = (
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -48,6 +49,9 @@ def words(
     text: str, *, secrets: Collection[str] = (), environ: Mapping[str, str] | None = None
 ) -> str:
     """A message on one line, bounded, without what is secret."""
+    if len(text) > TEXT_MAX:
+        # What was cut in two would no longer be known as a secret.
+        text = (text[:TEXT_MAX].rsplit(maxsplit=1) or [""])[0]
     known = {*secrets, *((environ or {}).get(name, "") for name in VARIABLES)}
     known |= {urllib.parse.quote(each, safe="") for each in known}
     for secret in sorted(known, key=len, reverse=True):
