@@ -73,6 +73,22 @@ async def test_hanging_threads_are_bounded(release: threading.Event) -> None:
             await asyncio.sleep(0)
 
 
+async def test_a_machine_without_threads_to_give_is_an_error_like_any_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is told, and tried again later; the turn is given back."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    runner = calls.Calls(turns=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(errors.CredentialError, match="no thread for a cloud login: can't"):
+            await runner.run(lambda: None)
+    assert await runner.run(lambda: 1) == 1
+
+
 async def test_an_error_of_a_library_brings_nothing_but_its_words() -> None:
     """Its attributes and frames may hold requests with their secrets."""
 

@@ -119,7 +119,10 @@ class Calls:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(done, settle)
 
-        threading.Thread(target=work, name="cloud-login", daemon=True).start()
+        try:
+            threading.Thread(target=work, name="cloud-login", daemon=True).start()
+        except RuntimeError as error:  # the machine's bound, or the process is leaving
+            raise errors.CredentialError(f"no thread for a cloud login: {error}") from None
         self._threads += 1
         return result
 
