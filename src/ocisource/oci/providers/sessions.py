@@ -15,6 +15,9 @@ from ocisource.net import address
 from ocisource.net import proxy as proxies
 from ocisource.oci.providers import calls, quoting
 
+# Seconds. Libraries try a metadata service again and again before they say that there is none,
+# which they must have said before the deadline; one that is there answers in milliseconds.
+_LOCAL_CONNECT_TIMEOUT = 1.0
 _SHOWN = 4096  # characters of an answer that are looked at
 _METADATA_HOSTS = frozenset({"localhost", "metadata", "metadata.google.internal"})
 
@@ -35,12 +38,13 @@ class Session(requests.Session):
         self._responses: list[requests.Response] = []
         self._failures: collections.Counter[str] = collections.Counter()
 
-    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
         """As requests', with our bounds on waiting."""
         wanted = kwargs.get("timeout")
-        if not isinstance(wanted, int | float) or wanted > calls.DEADLINE:
-            kwargs["timeout"] = (calls.CONNECT_TIMEOUT, calls.DEADLINE)
-        response = super().request(*args, **kwargs)
+        asked = wanted if isinstance(wanted, int | float) else calls.DEADLINE
+        connect = _LOCAL_CONNECT_TIMEOUT if is_local(str(url)) else calls.CONNECT_TIMEOUT
+        kwargs["timeout"] = (min(asked, connect), min(asked, calls.DEADLINE))
+        response = super().request(method, url, *args, **kwargs)
         self._responses.append(response)
         if response.status_code >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
             url, _, _ = str(response.url).partition("?")
