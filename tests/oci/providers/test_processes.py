@@ -11,7 +11,7 @@ import os
 import pathlib
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
 import pytest
 import yaml
@@ -29,6 +29,14 @@ Asked = Callable[[], Awaitable[None]]
 Hanging = Callable[
     [pathlib.Path], contextlib.AbstractAsyncContextManager[tuple[dict[str, str], Asked]]
 ]
+
+
+@pytest.fixture(autouse=True)
+def _interrupts_are_heard() -> Iterator[None]:
+    """Let no process inherit deaf ears, as those have that a shell starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @contextlib.asynccontextmanager
