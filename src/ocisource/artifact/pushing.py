@@ -1,20 +1,42 @@
 """Pushing an artifact: pack, upload what the registry lacks, put the manifest under the tag."""
 
+import asyncio
 import dataclasses
 import datetime
 import os
 import pathlib
 import typing
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from ocisource import digest as digests
 from ocisource import errors
 from ocisource.artifact import building, remote
-from ocisource.oci import artifact, manifest, registry
+from ocisource.net import backoff
+from ocisource.oci import artifact, limits, manifest, registry
 
 EPOCH = "1970-01-01T00:00:00Z"
 _ONE_PIECE = 8 << 20  # bytes; a layer up to this size is uploaded at once
 _CHUNK = 1 << 20  # bytes
+
+_ATTEMPTS_MAX = 10
+_LONGEST_PAUSE = 300.0  # seconds
+_SPREAD = 1.1  # a pause is up to 10 % longer
+_DEFAULT_SECONDS = 300.0
+
+
+def patience(seconds: float) -> backoff.Backoff:
+    """How a push is tried again: after 1 s, 3 s, 9 s, …, ten times at most.
+
+    A push is what a build was for, so a registry's short absence must not fail it. All pauses
+    together fit into ``seconds``, so that in the end the registry's own word is the error.
+
+    >>> [patience(seconds).attempts for seconds in (0.5, 60.0, 300.0)]
+    [1, 4, 6]
+    """
+    attempts, total, pause = 1, 0.0, 1.0
+    while attempts < _ATTEMPTS_MAX and total + pause <= seconds / _SPREAD:
+        attempts, total, pause = attempts + 1, total + pause, min(pause * 3, _LONGEST_PAUSE)
+    return backoff.Backoff(cap=_LONGEST_PAUSE, attempts=attempts)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,6 +73,8 @@ async def push(
     is_reproducible: bool = False,
     access: registry.Access | None = None,
     progress: remote.Progress = remote.no_progress,
+    retries: backoff.Backoff | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
 ) -> Pushed:
     """Pack a folder or file and push it to the tag in ``url``.
@@ -58,6 +82,7 @@ async def push(
     ``source`` and ``revision`` tell where it is from (``main@sha1:…``); ``annotations`` of the
     same keys win over them. With ``is_reproducible`` the time of creation is the epoch, so that
     equal content has an equal digest. Without ``access`` the user's Docker config is used.
+    What fails for the time being is tried again for about two minutes, or as ``retries`` says.
 
     Raises URLInvalidError, UsageError, RegistryError and its leaves, TransportError,
     CredentialError, ContentError.
@@ -83,7 +108,14 @@ async def push(
     folder = pathlib.Path(path)
     async with (
         building.packed(folder, ignore=ignore, is_following=is_following) as archive,
-        remote.opened(wanted.repository, access) as there,
+        remote.opened(
+            wanted.repository,
+            access,
+            settings=dataclasses.replace(
+                limits.DEFAULT, retries=retries or patience(_DEFAULT_SECONDS)
+            ),
+            sleep=sleep,
+        ) as there,
     ):
         layer = manifest.Descriptor(
             manifest.FLUX_CONTENT,

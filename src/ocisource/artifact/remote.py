@@ -8,7 +8,15 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 
 from ocisource import digest as digests
 from ocisource import errors
@@ -17,6 +25,7 @@ from ocisource.oci import (
     artifact,
     credentials,
     docker_config,
+    limits,
     manifest,
     reference,
     registry,
@@ -89,9 +98,16 @@ def access(
     if creds:
         chosen = credentials.StaticKeychain(credentials.from_creds(creds))
         return registry.Access(keychain=chosen, is_insecure=is_insecure)
-    home = pathlib.Path(environ.get("HOME") or pathlib.Path.home())
-    keychain = docker_config.DockerConfig.load(environ=environ, home=home)
+    keychain = docker_config.DockerConfig.load(environ=environ, home=_home(environ))
     return registry.Access(keychain=keychain, is_insecure=is_insecure)
+
+
+def _home(environ: Mapping[str, str]) -> pathlib.Path:
+    """The user's home; the null device, below which there is nothing, for a user without one."""
+    try:
+        return pathlib.Path(environ.get("HOME") or pathlib.Path.home())
+    except RuntimeError:
+        return pathlib.Path(os.devnull)
 
 
 def parse(url: str) -> reference.Reference:
@@ -107,10 +123,14 @@ def parse(url: str) -> reference.Reference:
 
 @contextlib.asynccontextmanager
 async def opened(
-    repository: reference.Repository, given: registry.Access | None = None
+    repository: reference.Repository,
+    given: registry.Access | None = None,
+    *,
+    settings: limits.RegistrySettings = limits.DEFAULT,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[registry.RemoteRepository]:
     """The repository, with connections of its own that are closed at the end."""
-    registries = registry.Registries()
+    registries = registry.Registries(settings=settings, sleep=sleep)
     try:
         yield registries.repository(repository, access() if given is None else given)
     finally:
@@ -170,7 +190,11 @@ async def list_tags(
     """
     is_wanted = tag_filter(semver, pattern)
     async with opened(repository, access) as remote:
-        tags = ordered(tag for tag in await remote.tags() if is_wanted(tag))
+        try:
+            known = await remote.tags()
+        except errors.OcisourceError as error:
+            raise errors.OcisourceError(f"listing tags failed: {error.text}") from error
+        tags = ordered(tag for tag in known if is_wanted(tag))
         free = asyncio.Semaphore(AT_ONCE)
 
         async def one(tag: str) -> Listed:

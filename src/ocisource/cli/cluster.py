@@ -9,6 +9,7 @@ always with the embedded API, whose users know no ``flux-system``; ``FLUX_SYSTEM
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -31,6 +32,10 @@ DEFAULT_NAMESPACE = "flux-system"
 EMBEDDED_CONTEXT = "ocisource"  # as the kubeconfig of `ocisource up` names it
 _PROBE = 1.0  # seconds for a connection on this machine
 _GOODBYE = 0.05  # seconds; TLS wants an answer to its last message
+_REFUSED = (
+    "the API server does not take this login; renew the token or certificate in the kubeconfig, "
+    "or choose another user with --context, --user or --token"
+)
 _GRACE = 0.1  # seconds after the deadline for a wait to say what it was waiting for
 
 Document = dict[str, typing.Any]
@@ -174,6 +179,10 @@ async def _run(
         try:
             return await work(connection)
         except errors.APIStatusError as error:
+            if is_refused(error):
+                raise errors.APIStatusError(
+                    f"{error.text}: {_REFUSED}", code=error.code, reason=error.reason
+                ) from None
             if not is_kind_unknown(error):
                 raise
             # A cluster of the days of v1beta2; nothing was done yet, so the work begins anew.
@@ -183,6 +192,11 @@ async def _run(
             return await work(connection)
 
 
+def is_refused(error: errors.OcisourceError) -> bool:
+    """Whether the server does not take the login, so that nothing else can work either."""
+    return isinstance(error, errors.APIStatusError) and error.code == 401  # noqa: PLR2004
+
+
 def is_kind_unknown(error: errors.APIStatusError) -> bool:
     """Whether the server does not know the kind, rather than the object."""
     return error.code == 404 and not error.details.get("name")  # noqa: PLR2004
@@ -190,9 +204,10 @@ def is_kind_unknown(error: errors.APIStatusError) -> bool:
 
 def _embedded(environ: Mapping[str, str]) -> pathlib.Path | None:
     """The kubeconfig of a running `ocisource up`; raises UsageError if there is nothing at all."""
-    path = places.default_data_dir() / places.KUBECONFIG
-    if path.is_file() and _is_listening(path):
-        return path
+    with contextlib.suppress(errors.UsageError):  # without a home there is no `up` of this user
+        path = places.default_data_dir() / places.KUBECONFIG
+        if path.is_file() and _is_listening(path):
+            return path
     if "KUBERNETES_SERVICE_HOST" in environ:
         return None
     raise errors.UsageError(

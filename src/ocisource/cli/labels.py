@@ -4,27 +4,34 @@ import os
 from collections.abc import Iterable, Sequence
 
 from ocisource import errors
-from ocisource.cli import choice, cluster
+from ocisource.cli import choice, cluster, output
 from ocisource.wire import names as wire_names
 
 
 def checked_name(names: Sequence[str]) -> str:
     """The name of the object to create: a DNS label (one character will do); raises UsageError."""
-    if not names or not names[0]:
-        raise errors.UsageError("name is required")
-    if not wire_names.is_dns_label(names[0]):
+    name = output.one_name(names, missing="name is required")
+    if not wire_names.is_dns_label(name):
         raise errors.UsageError(
-            f"name '{names[0]}' is invalid, it should adhere to standard defined in RFC 1123, the "
+            f"name '{name}' is invalid, it should adhere to standard defined in RFC 1123, the "
             "name can only contain alphanumeric characters or '-'"
         )
-    return names[0]
+    return name
 
 
 def namespace(chosen: choice.Chosen) -> str:
-    """The namespace for ``--export``, where no cluster is needed."""
-    if chosen.namespace or not (chosen.kubeconfig or chosen.is_namespace_following):
+    """The namespace for ``--export``: the one that would be meant without it.
+
+    No cluster is needed: where there is none, or an ambient kubeconfig is of no use, it is the
+    namespace that options and environment name.
+    """
+    is_explicit = chosen.kubeconfig is not None or chosen.context or chosen.is_namespace_following
+    try:
+        return cluster.locate(chosen).namespace
+    except errors.OcisourceError:
+        if is_explicit and not chosen.namespace:
+            raise
         return cluster.named_namespace(chosen, os.environ)
-    return cluster.locate(chosen).namespace
 
 
 def comma_list(values: Iterable[str]) -> list[str]:

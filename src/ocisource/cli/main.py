@@ -3,8 +3,8 @@
 Errors are one line on standard error that says what to do; exit code 1, or 2 for wrong usage.
 """
 
-import os
 import sys
+import traceback
 import typing
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ import click
 
 import ocisource
 from ocisource import errors
-from ocisource.cli import grammar, shared
+from ocisource.cli import grammar, shared, streams
 
 Leaf, Branch = grammar.Leaf, grammar.Branch
 
@@ -202,6 +202,7 @@ COMMANDS: Mapping[str, grammar.Leaf | grammar.Branch] = {
 }
 _INTERRUPTED = 130
 _USAGE = 2
+_OWN = "/ocisource/"  # in the path of every module of ours
 _EPILOG = "\b\nTry it:\n  ocisource up --demo\n  ocisource get sources oci -A"
 
 root = grammar.Group(
@@ -220,7 +221,8 @@ root = click.version_option(ocisource.__version__, message="ocisource version %(
 
 def main() -> typing.NoReturn:
     """Entry point of the command."""
-    sys.exit(run(sys.argv[1:]))
+    streams.prepare()
+    streams.leave(run(sys.argv[1:]))
 
 
 def run(words: Sequence[str]) -> int:
@@ -232,26 +234,53 @@ def run(words: Sequence[str]) -> int:
         return 0
     except click.exceptions.Exit as leaving:
         code = leaving.exit_code
-    except click.ClickException as error:
-        return _fail(_usage(error), _USAGE)
-    except (errors.UsageError, errors.URLInvalidError) as error:
-        return _fail(error.text, _USAGE)
-    except errors.OcisourceError as error:
-        return _fail(error.text, 1)
+    except (click.ClickException, errors.OcisourceError) as error:
+        return _told(error)
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
     except (BrokenPipeError, SystemExit):
         # The reader of our output is gone, which click answers with an exit of its own: that is no
         # failure of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.drop(sys.stdout)
         return 0
+    except OSError as error:
+        streams.drop(sys.stdout)
+        return _fail(_system(error), 1)
+    except Exception as error:
+        if sys.flags.dev_mode:
+            raise
+        return _fail(_mistake(error), 1)
     return code if isinstance(code, int) else 0
+
+
+def _told(error: click.ClickException | errors.OcisourceError) -> int:
+    """Print an error; its exit code."""
+    if isinstance(error, click.ClickException):
+        return _fail(_usage(error), _USAGE)
+    is_usage = isinstance(error, errors.UsageError | errors.URLInvalidError)
+    return _fail(error.text, _USAGE if is_usage else 1)
 
 
 def _usage(error: click.ClickException) -> str:
     text = " ".join(error.format_message().split()).rstrip(".")
     context = getattr(error, "ctx", None)
     return f"{text} (see '{context.command_path} --help')" if context is not None else text
+
+
+def _system(error: OSError) -> str:
+    """What the system refused, such as a full disk behind standard output."""
+    where = f"{error.filename}: " if error.filename else ""
+    return where + (error.strerror or type(error).__name__)
+
+
+def _mistake(error: Exception) -> str:
+    """Kind and place of an error nobody foresaw; its text may hold a credential."""
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if _OWN in frame.filename]
+    where = f" in {own[-1].filename.rpartition(_OWN)[2]}:{own[-1].lineno}" if own else ""
+    return (
+        f"this should not happen: {type(error).__name__}{where}; please report it "
+        "('python -X dev -m ocisource …' shows more)"
+    )
 
 
 def _fail(text: str, code: int) -> int:

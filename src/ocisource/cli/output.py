@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import click
 
 from ocisource import errors
+from ocisource.cli import streams
 
 ACTION, WAITING, SUCCESS, WARNING, FAILURE = "►", "◎", "✔", "⚠️ ", "✗"
 _COLOURS = {SUCCESS: "green", FAILURE: "red", WARNING: "yellow", ACTION: "cyan", WAITING: "cyan"}
@@ -43,7 +44,7 @@ def line(text: str, *, is_error: bool = False) -> None:
         click.echo(text, err=is_error)
     except BrokenPipeError:
         stream = sys.stderr if is_error else sys.stdout
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        streams.drop(stream)
 
 
 def shortened(text: str) -> str:
@@ -89,10 +90,18 @@ def write(text: str) -> None:
     click.echo(text, nl=False)
 
 
+def one_of_many(value: typing.Any, *, output: str) -> None:
+    """One of a stream: JSON documents after each other, YAML documents with a line between."""
+    if output != "json":
+        write("---\n")
+    data(value, output=output)
+
+
 def data(value: typing.Any, *, output: str) -> None:
     """Data as JSON (two spaces, keys as they come) or YAML (keys sorted)."""
     if output == "json":
-        write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        is_ascii = not streams.is_unicode(sys.stdout)
+        write(json.dumps(value, indent=2, ensure_ascii=is_ascii) + "\n")
     else:
         write(as_yaml(value))
 
@@ -109,7 +118,10 @@ def as_yaml(value: typing.Any) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", content, style=style)
 
     Dumper.add_representer(str, text)
-    return str(yaml.dump(value, Dumper=Dumper, sort_keys=True, allow_unicode=True, width=1 << 30))
+    is_unicode = streams.is_unicode(sys.stdout)
+    return str(
+        yaml.dump(value, Dumper=Dumper, sort_keys=True, allow_unicode=is_unicode, width=1 << 30)
+    )
 
 
 def document(value: Mapping[str, typing.Any]) -> str:
@@ -118,9 +130,13 @@ def document(value: Mapping[str, typing.Any]) -> str:
 
 
 def one_name(names: Sequence[str], *, missing: str) -> str:
-    """The first of the names given; raises UsageError when there is none."""
+    """The only name given; raises UsageError when there is none, and for what follows it."""
     if not names or not names[0]:
         raise errors.UsageError(missing)
+    if len(names) > 1:
+        raise errors.UsageError(
+            f"'{names[1]}' is one argument too many: one is taken, and what has spaces needs quotes"
+        )
     return names[0]
 
 

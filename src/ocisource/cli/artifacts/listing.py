@@ -9,7 +9,7 @@ from ocisource import errors
 from ocisource.cli import choice, output, shared
 from ocisource.cli.artifacts import remote
 
-_FAILURE = "listing artifacts failed"
+_FAILURE = ""  # what failed, the tags or a manifest, is in the text
 
 
 @shared.command()

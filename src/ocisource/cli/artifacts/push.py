@@ -1,5 +1,6 @@
 """`ocisource push artifact`: pack a folder, a file or standard input, and push it."""
 
+import asyncio
 import typing
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from ocisource.cli import choice, output, shared
 from ocisource.cli.artifacts import remote
 
 _FAILURE = "pushing artifact failed"
+_TOLD = 0.5  # seconds; a shorter pause is nobody's concern
 
 
 @shared.command()
@@ -68,6 +70,8 @@ def artifact(*, words: Sequence[str], chosen: choice.Chosen, **values: typing.An
                     is_reproducible=values["reproducible"],
                     access=login,
                     progress=progress,
+                    retries=pushing.patience(chosen.timeout),
+                    sleep=_pause,
                 ),
                 failure=_FAILURE,
             )
@@ -82,6 +86,13 @@ def artifact(*, words: Sequence[str], chosen: choice.Chosen, **values: typing.An
         "digest": pushed.digest,
     }
     output.data(data, output=values["output"])
+
+
+async def _pause(seconds: float) -> None:
+    """Wait before another try, and say so: the person is waiting, too."""
+    if seconds >= _TOLD:
+        output.say(output.WAITING, f"the registry failed for now, trying again in {seconds:.0f}s")
+    await asyncio.sleep(seconds)
 
 
 def _annotations(items: Sequence[str]) -> dict[str, str]:

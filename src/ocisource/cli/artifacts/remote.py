@@ -96,7 +96,8 @@ def access(values: typing.Mapping[str, typing.Any]) -> "registry.Access":
 
 
 def run(chosen: choice.Chosen, work: Coroutine[typing.Any, typing.Any, T], *, failure: str) -> T:
-    """Do the work within ``--timeout``; ``failure`` stands before what went wrong."""
+    """Do the work within ``--timeout``; ``failure`` stands before what went wrong, if given."""
+    before = f"{failure}: " if failure else ""
 
     async def timed() -> T:
         async with asyncio.timeout(chosen.timeout):
@@ -107,12 +108,12 @@ def run(chosen: choice.Chosen, work: Coroutine[typing.Any, typing.Any, T], *, fa
     except TimeoutError:
         seconds = durations.format_seconds(chosen.timeout)
         raise errors.DeadlineError(
-            f"{failure}: timed out after {seconds}; --timeout allows more"
+            f"{before}timed out after {seconds}; --timeout allows more"
         ) from None
     except (errors.UsageError, errors.URLInvalidError):
         raise
     except errors.OcisourceError as error:
-        raise errors.OcisourceError(f"{failure}: {error.text}") from error
+        raise errors.OcisourceError(f"{before}{error.text}") from error
 
 
 @contextlib.contextmanager

@@ -30,8 +30,11 @@ def artifact(*, words: Sequence[str], chosen: choice.Chosen, **values: typing.An
     if not tags:
         raise errors.UsageError("--tag is required")
     from ocisource.artifact import remote as artifact_remote  # noqa: PLC0415
+    from ocisource.oci import reference  # noqa: PLC0415
 
     wanted = remote.url_of(words, missing="artifact name is required")
+    for tag in tags:
+        reference.Reference.parse(f"{wanted.repository}:{tag}")
     login = remote.access(values)
     output.say(output.ACTION, "tagging artifact")
 

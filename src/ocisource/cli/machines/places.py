@@ -15,16 +15,26 @@ LOGS = "logs"
 
 
 def default_data_dir() -> pathlib.Path:
-    """``$XDG_STATE_HOME/ocisource``, or ``~/.local/state/ocisource``."""
+    """``$XDG_STATE_HOME/ocisource``, or ``~/.local/state/ocisource``; raises UsageError."""
     base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return pathlib.Path(base).expanduser() / "ocisource"
+    try:
+        return pathlib.Path(base).expanduser() / "ocisource"
+    except RuntimeError:
+        raise errors.UsageError(
+            "no home folder is known: set HOME or XDG_STATE_HOME, or name a folder with --data-dir"
+        ) from None
 
 
 def private(folder: pathlib.Path) -> pathlib.Path:
-    """Make a folder that only its owner may look into; raises UsageError."""
+    """Make a folder that only its owner may look into; raises UsageError.
+
+    One that holds something already keeps its mode: it may be anybody's, such as ``.`` or
+    ``/var/lib``, and each file in it that holds a secret is private by itself.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
+        if not any(folder.iterdir()):
+            folder.chmod(0o700)
     except OSError as error:
         raise errors.UsageError(
             f"--data-dir {folder}: {error.strerror}; choose a folder you may write to"

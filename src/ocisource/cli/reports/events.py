@@ -113,7 +113,7 @@ class _Shown:
     def one(self, event: Document) -> None:
         """Print one of a stream."""
         if self._output is not None:
-            output.data(_as_data(event), output=self._output)
+            output.one_of_many(_as_data(event), output=self._output)
         else:
             self._table([event])
 

@@ -77,7 +77,9 @@ async def _count(
         )
         try:
             listed = await connection.api.list(resource, client.Scope(namespace=namespace))
-        except errors.APIStatusError:
+        except errors.APIStatusError as error:
+            if cluster.is_refused(error):
+                raise
             continue  # a kind that is not installed, or that we may not see
         for obj in map(rows.read, listed.items):
             row["suspended"] += obj.spec.suspend

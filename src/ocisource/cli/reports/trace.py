@@ -54,6 +54,8 @@ def trace(
                 place = await _find(connection, what, version)
                 text = await _trace(connection, place, name)
             except errors.OcisourceError as error:
+                if cluster.is_refused(error):
+                    raise
                 has_failed = True
                 namespace = connection.namespace
                 output.say(

@@ -34,27 +34,26 @@ def oci(
       ocisource export source oci podinfo
       ocisource export source oci --all --with-credentials > sources.yaml
     """  # noqa: D301
-    if not names and not is_all:
-        raise errors.UsageError("name is required")
+    name = "" if is_all else output.one_name(names, missing="name is required")
     if not with_credentials:
         from ocisource.cli import light  # noqa: PLC0415
         from ocisource.cli.sources import rows  # noqa: PLC0415
 
-        query = rows.Query(name="" if is_all else names[0])
+        query = rows.Query(name=name)
         documents = light.documents(cluster.locate(chosen), chosen, query)
         if documents:  # of nothing, the full client says what it is that is not there
             output.write("".join(output.document(exported(each)) for each in documents))
             ctx.exit(0)
 
     async def work(connection: cluster.Connection) -> None:
-        found = await _found(connection, "" if is_all else names[0])
+        found = await _found(connection, name)
         seen: set[str] = set()
         for obj in found:
             output.write(output.document(exported(obj)))
-            name = ((obj.get("spec") or {}).get("secretRef") or {}).get("name")
-            if with_credentials and name and name not in seen:
-                seen.add(name)
-                output.write(output.document(await _secret(connection, name)))
+            secret = ((obj.get("spec") or {}).get("secretRef") or {}).get("name")
+            if with_credentials and secret and secret not in seen:
+                seen.add(secret)
+                output.write(output.document(await _secret(connection, secret)))
 
     ctx.exit(cluster.run(chosen, work))
 

@@ -138,6 +138,8 @@ async def _listed(
     try:
         return (await connection.api.list(resource, query.scope(connection.namespace))).items
     except errors.APIStatusError as error:
+        if cluster.is_refused(error):
+            raise
         if not cluster.is_kind_unknown(error):
             output.say(output.FAILURE, error.text)
         return ()
@@ -169,12 +171,23 @@ def _nothing(query: rows.Query, namespace: str) -> errors.OcisourceError:
 
 
 async def _watch(connection: cluster.Connection, query: rows.Query) -> int:
-    """A row for each change until somebody ends it; a table's widths are each row's own."""
+    """A row or document for each change until somebody ends it.
+
+    A table's widths are each row's own.
+    """
     has_header = query.has_header
-    stream = watching.changes(connection.api, connection.sources, query.scope(connection.namespace))
+    scope = query.scope(connection.namespace)
+    stream = watching.changes(connection.api, connection.documents, scope)
     async with contextlib.aclosing(stream) as changes:
         async for change in changes:
-            if change.obj is not None and rows.selected([change.obj], query):
-                output.write(rows.table([change.obj], query, has_header=has_header))
-                has_header = False
+            if change.obj is None:
+                continue
+            shown = rows.selected([rows.read(change.obj)], query)
+            if not shown:
+                continue
+            if query.output is not None:
+                output.one_of_many(rows.clean(change.obj), output=query.output)
+                continue
+            output.write(rows.table(shown, query, has_header=has_header))
+            has_header = False
     return 0

@@ -100,7 +100,7 @@ async def _patched(
             output.say(output.ACTION, f"{ing} {_WORD} {name} {where}")
             await _set(connection, name, is_suspended=is_suspended)
         except errors.APIStatusError as error:
-            if cluster.is_kind_unknown(error):
+            if cluster.is_kind_unknown(error) or cluster.is_refused(error):
                 raise
             has_failed = True
             is_missing = error.code == 404  # noqa: PLR2004

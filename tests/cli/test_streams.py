@@ -1,0 +1,160 @@
+"""Command lines whose standard streams are closed, full, or of a small character set."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from ocisource import errors
+from ocisource.artifact import remote
+from ocisource.cli.machines import places
+from tests.cli import terminal
+from tests.parts import commands
+
+TOOL = [sys.executable, "-c", "from ocisource.cli.main import main; main()"]
+
+
+def run(
+    redirection: str, *words: str, home: pathlib.Path, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """A command line in a shell that redirects its streams."""
+    return subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *TOOL, *words],
+        env=terminal.plain_environ(home, **environ),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_closed_streams_are_no_failure_and_hold_no_other_file(
+    cluster: terminal.Shell, tmp_path: pathlib.Path
+) -> None:
+    """`>&-`, `2>&-` and `<&-`: the exit code is the command's own, and nothing is printed."""
+    cluster.put("app", status=terminal.ready())
+    where = {"home": tmp_path, "KUBECONFIG": str(cluster.kubeconfig)}
+    words = ("-n", cluster.namespace, "get", "sources", "oci")
+    found = run(">&-", *words, **where)  # type: ignore[arg-type]
+    assert (found.returncode, found.stderr) == (0, "")
+    missing = run("<&- >&- 2>&-", *words, "nix", **where)  # type: ignore[arg-type]
+    assert (missing.returncode, missing.stdout, missing.stderr) == (1, "", "")
+    delete = ("-n", cluster.namespace, "delete", "source", "oci", "app")
+    unasked = run("<&-", *delete, **where)  # type: ignore[arg-type]
+    assert (unasked.returncode, unasked.stderr.splitlines()[-1]) == (1, "✗ aborting")
+
+
+def test_nothing_to_read_is_told(tmp_path: pathlib.Path) -> None:
+    """A manifest from a standard input that is closed."""
+    result = run("<&-", "apply", "-f", "-", home=tmp_path)
+    assert (result.returncode, result.stderr) == (2, "✗ -: no object in it\n")
+
+
+@pytest.mark.parametrize("words", [("--help",), ("version",), ("completion", "bash")])
+def test_a_full_disk_is_one_line(tmp_path: pathlib.Path, words: tuple[str, ...]) -> None:
+    """What was asked for is not there, so the command has failed."""
+    result = run(">/dev/full", *words, home=tmp_path)
+    assert (result.returncode, result.stderr) == (1, "✗ No space left on device\n")
+
+
+@pytest.mark.parametrize("name", ["latin-1", "ascii", "utf-8"])
+def test_every_character_set_will_do(tmp_path: pathlib.Path, name: str) -> None:
+    """Symbols that it lacks are question marks; no command fails for it."""
+    environ = {"PYTHONIOENCODING": name, "LC_ALL": "C", "PYTHONUTF8": "0"}
+    for words in (["tag", "artifact", "--help"], ["trace", "--help"], ["events", "--help"]):
+        shown = run("", *words, home=tmp_path, **environ)
+        assert (shown.returncode, shown.stderr) == (0, "")
+    wrong = run("", "gt", home=tmp_path, **environ)
+    assert wrong.returncode == 2
+    assert wrong.stderr[1:].startswith(" unknown command 'gt'")
+
+
+def test_data_survives_a_small_character_set(
+    cluster: terminal.Shell, tmp_path: pathlib.Path
+) -> None:
+    """JSON and YAML escape what the character set lacks."""
+    cluster.put("app", status=terminal.ready("gespeichert ✔ für Łukasz"))
+    environ = terminal.plain_environ(
+        tmp_path, KUBECONFIG=str(cluster.kubeconfig), PYTHONIOENCODING="latin-1"
+    )
+    words = [*TOOL, "-n", cluster.namespace, "get", "sources", "oci", "app", "-o"]
+    done = commands.run([*words, "json"], environ=environ)
+    message = json.loads(done.stdout)["status"]["conditions"][0]["message"]
+    assert message == "gespeichert ✔ für Łukasz"
+    assert "\\u2714" in commands.run([*words, "yaml"], environ=environ).stdout
+
+
+def test_unforeseen_errors_are_one_line_without_their_text(
+    shell: terminal.Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kind and the place are told; the text might hold a credential."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("hunter2")
+
+    monkeypatch.setattr("ocisource.cli.output.write", broken)
+    result = shell("version")
+    assert result.code == 1
+    assert result.err.startswith("✗ this should not happen: KeyError in cli/version.py:")
+    assert "please report it" in result.err
+    assert "hunter2" not in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_threads_that_still_wait_are_not_waited_for(tmp_path: pathlib.Path) -> None:
+    """A cloud's SDK may sit in a socket for minutes after the command has its verdict."""
+    code = (
+        "import threading\n"
+        "from ocisource.cli import main, streams\n"
+        "threading.Thread(target=threading.Event().wait).start()\n"
+        "streams.prepare()\n"
+        "streams.leave(main.run(['version']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=terminal.plain_environ(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("ocisource: v")
+
+
+def test_nobody_has_a_home(
+    shell: terminal.Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    """A user without a home, as in a container: what needs one says what to set."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+
+    def unknown(_: str) -> str:
+        return _
+
+    monkeypatch.setattr(os.path, "expanduser", unknown)
+    with pytest.raises(errors.UsageError, match="set HOME or XDG_STATE_HOME"):
+        places.default_data_dir()
+    result = shell("get", "sources", "oci")
+    assert result.code == 2
+    assert result.err.startswith("✗ no Kubernetes configuration found")
+    assert remote.access(environ={}).keychain is not None
+    assert shell("build", "artifact", "-p", str(tmp_path)).code == 0
+
+
+def test_a_folder_with_something_in_it_keeps_its_mode(tmp_path: pathlib.Path) -> None:
+    """`--data-dir .` does not shut others out of a folder that was there; a new one is private."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "file").touch()
+    theirs.chmod(0o755)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    empty.chmod(0o755)
+    modes = [
+        places.private(path).stat().st_mode & 0o777 for path in (theirs, empty, tmp_path / "new")
+    ]
+    assert modes == [0o755, 0o700, 0o700]
