@@ -9,16 +9,18 @@ import pathlib
 import subprocess
 import sys
 import tarfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 import ocisource
 from ocisource import errors
-from ocisource.artifact import building, comparing, remote
+from ocisource.artifact import building, comparing, pushing, remote
 from ocisource.demo import demo
 from ocisource.demo import registry as demo_registry
 from ocisource.oci import reference
+from tests.simulators import faults
+from tests.simulators import registry as simulators
 
 
 @pytest.fixture
@@ -56,10 +58,57 @@ def test_importing_the_package_costs_next_to_nothing() -> None:
         getattr(ocisource, "nix")  # noqa: B009 - as a user's typing error
 
 
-def test_the_examples_are_true() -> None:
+def test_the_examples_that_need_no_registry_are_true() -> None:
     """What the documentation shows is what happens."""
-    result = doctest.testmod(building)
-    assert result.attempted > 3
+    for function in (building.build, pushing.patience):
+        _run_examples(str(function.__doc__), function.__globals__)
+
+
+_EXAMPLE_HOST = "ghcr.io"
+
+
+@pytest.fixture
+def example_folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the examples work: with folders deploy and app."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("deploy", "app"):
+        pathlib.Path(name).mkdir()
+    pathlib.Path("deploy/app.yaml").write_text("replicas: 2")
+
+
+@pytest.fixture
+async def example_host(host: str, example_folder: None) -> str:
+    """A registry that holds what the examples want to find."""
+    del example_folder
+    url = f"oci://{host}/org/app:6.7.1"
+    await ocisource.push(url, "deploy", source="s", revision="main@sha1:…")
+    return host
+
+
+@pytest.mark.parametrize("function", [ocisource.push, ocisource.pull, ocisource.resolve])
+async def test_the_examples_are_true(example_host: str, function: Callable[..., object]) -> None:
+    """The registry of the examples stands for one on this machine."""
+    text = str(function.__doc__).replace(_EXAMPLE_HOST, example_host)
+    await asyncio.to_thread(_run_examples, text, function.__globals__)
+
+
+_PAGE = (pathlib.Path(__file__).parents[2] / "docs/python.md").read_text()
+
+
+async def test_the_program_of_the_docs_runs(example_host: str) -> None:
+    """docs/python.md shows all four functions in one program."""
+    program = _PAGE.partition("```python\n")[2].partition("```")[0]
+    program = program.replace(_EXAMPLE_HOST, example_host)
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def _run_examples(text: str, names: dict[str, object]) -> None:
+    example = doctest.DocTestParser().get_doctest(text, {**names}, "example", None, None)
+    assert example.examples
+    result = doctest.DocTestRunner().run(example)
     assert result.failed == 0
 
 
@@ -232,3 +281,27 @@ def test_a_damaged_archive_is_an_error() -> None:
     for data in (whole[:-20], b"nothing of the kind", b"", whole[:40] + b"\0" * 40 + whole[80:]):
         with pytest.raises(errors.ArchiveError):
             comparing.read(io.BytesIO(data))
+
+
+async def test_a_push_outlives_a_registry_that_restarts(tree: pathlib.Path) -> None:
+    """Pauses grow threefold for two minutes in all; then the registry's own word is the error."""
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async with simulators.Simulator() as simulator:
+        url = f"oci://{simulator.host}/org/app:v1"
+        simulator.on("PUT", "/manifests/", faults.status(503), times=5)
+        pushed = await ocisource.push(url, tree, source="s", revision="r", sleep=sleep)
+        assert (await ocisource.resolve(url)).digest == pushed.digest
+        assert [round(pause / 3**turn) for turn, pause in enumerate(pauses)] == [1] * 5
+        simulator.on("PUT", "/manifests/", faults.status(503))
+        with pytest.raises(errors.RegistryError, match="503"):
+            await ocisource.push(url, tree, source="s", revision="r", sleep=sleep)
+        assert len(pauses) == 10
+        with pytest.raises(errors.RegistryError, match="503"):
+            await ocisource.push(
+                url, tree, source="s", revision="r", sleep=sleep, retries=pushing.patience(5.0)
+            )
+        assert len(pauses) == 12

@@ -76,10 +76,10 @@ async def pull(
     Raises URLInvalidError, UsageError, RegistryError and its leaves, TransportError,
     CredentialError, ContentError, ArchiveError and its leaves, StorageError.
 
-    ::
-
-        pulled = await ocisource.pull("oci://ghcr.io/org/app:v1", "app/")
-        pulled.annotations["org.opencontainers.image.revision"]
+    >>> import asyncio
+    >>> pulled = asyncio.run(pull("oci://ghcr.io/org/app:6.7.1", "app/"))
+    >>> pulled.annotations["org.opencontainers.image.revision"], pulled.entries
+    ('main@sha1:…', 1)
     """
     goal = pathlib.Path(folder)
     check_folder(goal)

@@ -31,7 +31,7 @@ def patience(seconds: float) -> backoff.Backoff:
     together fit into ``seconds``, so that in the end the registry's own word is the error.
 
     >>> [patience(seconds).attempts for seconds in (0.5, 60.0, 300.0)]
-    [1, 4, 6]
+    [1, 5, 6]
     """
     attempts, total, pause = 1, 0.0, 1.0
     while attempts < _ATTEMPTS_MAX and total + pause <= seconds / _SPREAD:
@@ -87,12 +87,12 @@ async def push(
     Raises URLInvalidError, UsageError, RegistryError and its leaves, TransportError,
     CredentialError, ContentError.
 
-    ::
-
-        pushed = await ocisource.push(
-            "oci://ghcr.io/org/app:v1", "deploy/", source="https://…", revision="main@sha1:…"
-        )
-        pushed.digest
+    >>> import asyncio
+    >>> pushed = asyncio.run(
+    ...     push("oci://ghcr.io/org/app:v1", "deploy/", source="https://…", revision="main@sha1:…")
+    ... )
+    >>> pushed.tag, pushed.entries, pushed.url.startswith("oci://ghcr.io/org/app@sha256:")
+    ('v1', 2, True)
     """
     wanted = remote.parse(url)
     if wanted.tag is None:

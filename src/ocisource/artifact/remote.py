@@ -161,10 +161,10 @@ async def resolve(
     Raises URLInvalidError, ReferenceInvalidError, NoMatchError, NotFoundError, other
     RegistryErrors, TransportError, CredentialError.
 
-    ::
-
-        newest = await ocisource.resolve("oci://ghcr.io/org/app", semver="6.x")
-        newest.tag, newest.digest
+    >>> import asyncio
+    >>> newest = asyncio.run(resolve("oci://ghcr.io/org/app", semver="6.x"))
+    >>> newest.tag, newest.url.startswith("oci://ghcr.io/org/app@sha256:")
+    ('6.7.1', True)
     """
     wanted = parse(url)
     async with opened(wanted.repository, access) as remote:
