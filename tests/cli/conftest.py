@@ -1,11 +1,14 @@
 """Fixtures for command lines: a shell, and the clusters that it talks to."""
 
+import functools
 import pathlib
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
+from ocisource.cli.sources import waiting
+from tests.cli import session as sessions
 from tests.cli import terminal
 from tests.parts import kubernetes
 
@@ -57,3 +60,23 @@ def live(machine: pathlib.Path, shell: terminal.Shell) -> terminal.Shell:
     """The shell at an embedded API whose controller works."""
     shell.use(machine, namespace="default")
     return shell
+
+
+@pytest.fixture
+def session(shell: terminal.Shell) -> sessions.Session:
+    """A session of the shell, whatever it talks to."""
+    found = sessions.Session(shell)
+    if shell.namespace != "default":
+        found.hide(shell.namespace, "NAMESPACE")
+    return found
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a source looks once, and then its time is over."""
+
+    async def over(_: float) -> None:
+        raise TimeoutError
+
+    once = functools.partial(waiting.settled, sleep=over)
+    monkeypatch.setattr(waiting, "settled", once)

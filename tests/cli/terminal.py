@@ -34,6 +34,21 @@ class Result:
     err: str
 
 
+class _Watched(io.StringIO):
+    """Somebody who presses Ctrl-C when there are enough lines."""
+
+    def __init__(self, lines: int) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def write(self, text: str, /) -> int:
+        """Keep the text."""
+        written = super().write(text)
+        if self._lines and self.getvalue().count("\n") >= self._lines:
+            raise KeyboardInterrupt
+        return written
+
+
 class Shell:
     """Runs command lines with an environment of its own, against one cluster and namespace."""
 
@@ -47,9 +62,9 @@ class Shell:
         self.kubeconfig, self.namespace = kubeconfig, namespace
         self._monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
 
-    def __call__(self, *words: str, stdin: bytes = b"") -> Result:
-        """Run a command line as it stands."""
-        out, err = io.StringIO(), io.StringIO()
+    def __call__(self, *words: str, stdin: bytes = b"", lines: int = 0) -> Result:
+        """Run a command line as it stands; interrupt it after so many lines of output, if any."""
+        out, err = _Watched(lines), io.StringIO()
         typed = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
         self._monkeypatch.setattr(sys, "stdin", typed)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -25,27 +25,27 @@ def test_export_of_create_is_a_manifest(shell: terminal.Shell) -> None:
     assert result.out == (pathlib.Path(__file__).parent / "golden/create-source.yaml").read_text()
 
 
+@pytest.mark.usefixtures("impatient")
 def test_created_objects_hold_the_defaults(cluster: terminal.Shell) -> None:
     """Without a controller the wait ends with the timeout, and says what was waited for."""
-    result = cluster.here(
-        *("create", "source", "oci", "a", "--url", URL, "--tag", "v1", "--timeout", "300ms")
-    )
+    result = cluster.here(*("create", "source", "oci", "a", "--url", URL, "--tag", "v1"))
     assert result.err == (
         "► applying OCIRepository\n"
         "✔ OCIRepository created\n"
         "◎ waiting for OCIRepository reconciliation\n"
-        "✗ timed out after 300ms waiting for a: no controller has taken notice of it\n"
+        "✗ timed out after 5m0s waiting for a: no controller has taken notice of it\n"
     )
     assert result.code == 1
     spec = cluster.get("a")["spec"]
     assert (spec["interval"], spec["provider"], spec["ref"]) == ("1m0s", "generic", {"tag": "v1"})
 
 
+@pytest.mark.usefixtures("impatient")
 def test_an_update_replaces_spec_and_labels(cluster: terminal.Shell) -> None:
     """Annotations stay; the outcome is judged at once when nothing has changed."""
     cluster.put("app", spec={"ignore": "x"}, labels={"old": "1"}, annotations={"kept": "1"})
     words = ("create", "source", "oci", "app", "--url", URL, "--digest", f"sha256:{'a' * 64}")
-    result = cluster.here(*words, "--label", "new=2", "--timeout", "300ms")
+    result = cluster.here(*words, "--label", "new=2")
     assert "✔ OCIRepository updated\n" in result.err
     obj = cluster.get("app")
     assert obj["metadata"]["labels"] == {"new": "2"}
@@ -147,13 +147,14 @@ def test_suspend_and_resume(cluster: terminal.Shell) -> None:
     assert "suspend" not in cluster.get("b")["spec"]
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_single_name_is_waited_for_unless_told_otherwise(cluster: terminal.Shell) -> None:
     """--wait=false is understood as flux does."""
     cluster.put("a", spec={"suspend": True})
     assert cluster.here("resume", "source", "oci", "a", "--wait=false").code == 0
-    waited = cluster.here("resume", "source", "oci", "a", "--timeout", "200ms")
+    waited = cluster.here("resume", "source", "oci", "a")
     assert waited.code == 1
-    assert "✗ OCIRepository a reconciliation failed: timed out after 200ms" in waited.err
+    assert "✗ OCIRepository a reconciliation failed: timed out after 5m0s" in waited.err
     assert waited.err.endswith("✗ reconciliation failed for 1 OCIRepository(s)\n")
 
 

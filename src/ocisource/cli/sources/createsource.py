@@ -34,7 +34,7 @@ class _Chosen(click.ParamType[str]):
     ) -> str:
         """The word, checked."""
         if value not in self._words:
-            known = ", ".join(self._words)
+            known = ", ".join(filter(None, self._words))
             self.fail(
                 f"{self._what} '{value}' is not supported, must be one of: {known}", param, ctx
             )
