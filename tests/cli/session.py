@@ -29,6 +29,7 @@ _CHANGING = (
     (re.compile(r"127\.0\.0\.1:[0-9]{5}"), "127.0.0.1:#####"),
     (re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9:]{5})"), "TIME"),
     (re.compile(r"(uid\W+)[0-9a-f-]{36}"), r"\1UID"),
+    (re.compile(r"(sizeBytes\W+)[0-9]+"), r"\1SIZE"),
     (re.compile(r"(resourceVersion\W+)[0-9]+"), r"\1VERSION"),
 )
 # The times of the tests' own objects stay.

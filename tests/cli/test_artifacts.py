@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import pathlib
 import tarfile
 import uuid
@@ -294,6 +295,37 @@ def test_logins(
     monkeypatch.setenv("DOCKER_CONFIG", str(folder))
     assert shell("list", "artifacts", url).code == 0
     assert shell("tag", "artifact", url, "--tag", "x").code == 0
+
+
+def test_credential_helpers(
+    shell: terminal.Shell,
+    start_registry: Callable[..., registry.Registry],
+    tree: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The program that the Docker config names is asked, and what it says is told when it fails."""
+    part = start_registry(users={"alice": "pass:word"})
+    url = f"oci://{part.host}/app"
+    programs = pathlib.Path("programs")
+    programs.mkdir()
+    helper = programs / "docker-credential-probe"
+    answer = json.dumps({"ServerURL": part.host, "Username": "alice", "Secret": "pass:word"})
+    helper.write_text(f"#!/bin/sh\ncat > asked; echo '{answer}'\n")
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs.absolute()}:{os.environ['PATH']}")
+    pathlib.Path("config.json").write_text(json.dumps({"credsStore": "probe"}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(pathlib.Path().absolute()))
+    assert shell("push", "artifact", url, "-f", str(tree), *WHENCE).code == 0
+    assert pathlib.Path("asked").read_text().strip().startswith(part.host)
+    helper.write_text("#!/bin/sh\necho the keychain is locked; exit 1\n")
+    locked = shell("list", "artifacts", url)
+    assert locked.code == 1
+    assert "docker-credential-probe" in locked.err
+    assert "the keychain is locked" in locked.err
+    pathlib.Path("config.json").write_text(json.dumps({"credsStore": "nix"}))
+    missing = shell("list", "artifacts", url)
+    assert (missing.code, missing.err.count("\n")) == (1, 1)
+    assert "docker-credential-nix" in missing.err
 
 
 SOME = ("--source", "s", "--revision", "r")

@@ -145,13 +145,12 @@ def noted_annotations(
     noted[artifact.CREATED] = noted[artifact.CREATED] or created
     try:
         moment = datetime.datetime.fromisoformat(noted[artifact.CREATED])
-    except ValueError as error:
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
         raise errors.UsageError(
-            f'invalid created timestamp "{noted[artifact.CREATED]}": {error}'
-        ) from None
-    if moment.tzinfo is None:
-        raise errors.UsageError(
-            f'invalid created timestamp "{noted[artifact.CREATED]}": no time zone, write …Z'
+            f'invalid created timestamp "{noted[artifact.CREATED]}": write it with its zone, as in '
+            "2022-06-14T11:23:36Z"
         )
     return noted
 

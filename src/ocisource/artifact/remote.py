@@ -266,12 +266,7 @@ def _newest(tags: Sequence[str], *, expression: str, pattern: str) -> str:
 
 def tag_filter(expression: str, pattern: str) -> Callable[[str], bool]:
     """Whether a tag is wanted by a range and a regular expression; raises ReferenceInvalidError."""
-    try:
-        constraint = semver.Constraint.parse(expression) if expression else None
-    except errors.ReferenceInvalidError as error:
-        raise errors.ReferenceInvalidError(
-            f"semver '{expression}' parse error: {error.text}"
-        ) from None
+    constraint = semver.Constraint.parse(expression) if expression else None
     try:
         is_found = semver.compile_filter(pattern) if pattern else None
     except errors.ReferenceInvalidError as error:
