@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import ocisource
 from ocisource.cli.sources import waiting
 from tests.cli import session as sessions
 from tests.cli import terminal
@@ -20,6 +21,7 @@ def shell(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> terminal.S
     for name in ("FLUX_SYSTEM_NAMESPACE", "FLUX_NS_FOLLOWS_KUBE_CONTEXT", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
     return terminal.Shell(monkeypatch)
 
 
@@ -66,6 +68,7 @@ def live(machine: pathlib.Path, shell: terminal.Shell) -> terminal.Shell:
 def session(shell: terminal.Shell) -> sessions.Session:
     """A session of the shell, whatever it talks to."""
     found = sessions.Session(shell)
+    found.hide(ocisource.__version__, "VERSION", is_padded=False)
     if shell.namespace != "default":
         found.hide(shell.namespace, "NAMESPACE")
     return found

@@ -44,9 +44,9 @@ class Session:
         self._text: list[str] = []
         self._hidden: dict[str, str] = {}
 
-    def hide(self, text: str, shown: str) -> None:
-        """Show ``shown`` (made as long, where it is shorter) wherever the text stands."""
-        self._hidden[text] = shown.ljust(len(text), "-")
+    def hide(self, text: str, shown: str, *, is_padded: bool = True) -> None:
+        """Show ``shown`` (made as long, if it may stand in a table) wherever the text stands."""
+        self._hidden[text] = shown.ljust(len(text), "-") if is_padded else shown
 
     def __call__(self, *words: str, stdin: bytes = b"", lines: int = 0) -> terminal.Result:
         """Run a command line; interrupt it after so many lines of output, unless that is 0."""

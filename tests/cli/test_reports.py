@@ -11,6 +11,7 @@ from ocisource import errors
 from ocisource import logs as product_logs
 from ocisource.cli.reports import logfiles, loglines, report, stats
 from ocisource.kube import client, patch, resources
+from tests.cli import session as sessions
 from tests.cli import terminal
 from tests.parts import kubernetes, ports, processes
 
@@ -381,7 +382,9 @@ def with_kustomizations(shell: terminal.Shell) -> None:
     processes.poll(lambda: bool(shell.api(is_served)), what="the kind Kustomization")
 
 
-def test_trace_from_an_object_to_its_source(cluster: terminal.Shell) -> None:
+def test_trace_from_an_object_to_its_source(
+    cluster: terminal.Shell, session: sessions.Session
+) -> None:
     """Through the owner, its labels, and the Kustomization that they name."""
     ns = cluster.namespace
     with_kustomizations(cluster)
@@ -403,29 +406,10 @@ def test_trace_from_an_object_to_its_source(cluster: terminal.Shell) -> None:
     owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": cluster.api(uid)}
     owned = {"name": "owned", "namespace": ns, "ownerReferences": [owner]}
     create(cluster, CONFIG_MAPS, metadata=owned)
-    result = cluster.here("trace", "configmap", "owned")
-    assert (result.code, result.err) == (0, "")
-    assert result.out == (
-        "\nObject:          ConfigMap/owned\n"
-        f"Namespace:       {ns}\n"
-        "Status:          Managed by Flux\n"
-        "---\n"
-        "Kustomization:   apps\n"
-        f"Namespace:       {ns}\n"
-        "Path:            ./apps\n"
-        "Revision:\n"
-        "Status:          Unknown\n"
-        "---\n"
-        "OCIRepository:   app\n"
-        f"Namespace:       {ns}\n"
-        "URL:             oci://example.com/org/app\n"
-        "Tag:             v1\n"
-        f"Revision:        6.3.5@sha256:{terminal.DIGEST}\n"
-        "Status:          Last reconciled at 2022-06-14 11:23:36 +0000 UTC\n"
-        "Message:         stored\n"
-    )
-    words = ("trace", "owner", "--kind", "ConfigMap", "--api-version", "v1")
-    assert cluster.here(*words).code == 0
+    session("trace", "configmap", "owned", "-n", ns)
+    session("trace", "-n", ns, "configmap/owned", "configmap/owner")
+    session("trace", "-n", ns, "owner", "--kind", "ConfigMap", "--api-version", "v1")
+    session.compare("trace")
 
 
 def test_check_of_a_deployment(
