@@ -1,5 +1,6 @@
 """What people see: the live table, progress bars, colour; and none of it elsewhere."""
 
+import asyncio
 import os
 import pathlib
 import socket
@@ -7,12 +8,20 @@ import sys
 
 from ocisource.cli import choice, light
 from ocisource.cli import cluster as clusters
+from ocisource.cli.machines import up
 from ocisource.cli.sources import rows
 from tests.cli import terminal
-from tests.parts import registry, tmux
+from tests.parts import processes, registry, tmux
 
 TOOL = [sys.executable, "-c", "from ocisource.cli.main import main; main()"]
+HEADER = ["NAME", "URL", "READY", "STATUS", "AGE"]
 LOOPBACK = [f"--{name}-addr=127.0.0.1:0" for name in ("api", "storage", "metrics", "health")]
+
+
+def is_drawn_anew(text: str) -> bool:
+    """Whether the terminal, which wraps what stands there, has nothing of it left."""
+    is_whole = HEADER in [line.split() for line in text.splitlines()]
+    return is_whole and (text.count("NAME "), text.count("podinfo ")) == (1, 1)
 
 
 def test_the_live_table(tmp_path: pathlib.Path) -> None:
@@ -21,9 +30,11 @@ def test_the_live_table(tmp_path: pathlib.Path) -> None:
     with tmux.start(tmp_path, words) as screen:
         text = screen.wait_for("stored artifact for digest")
         header = next(line for line in text.splitlines() if line.startswith("NAME"))
-        assert header.split() == ["NAME", "URL", "READY", "STATUS", "AGE"]
+        assert header.split() == HEADER
         row = next(line for line in text.splitlines() if line.startswith("podinfo "))
         assert "True" in row.split()
+        screen.resize(70, 30)
+        processes.poll(lambda: is_drawn_anew(screen.text()), what="the table, drawn anew")
         screen.press("C-c")
         text = screen.wait_for("exit code")
         assert "exit code 0" in text
@@ -93,3 +104,14 @@ def test_a_silent_server_is_not_waited_for(shell: terminal.Shell) -> None:
             result = shell(*words, "--server", address, "--timeout", "200ms")
             text = "✗ timed out after 200ms; --timeout allows more\n"
             assert (result.code, result.err) == (1, text)
+
+
+def test_a_second_interrupt_leaves_at_once() -> None:
+    """The first one asks for a good end; whoever asks again does not want to wait."""
+    interrupted, left = asyncio.Event(), []
+    interrupt = up.interrupter(interrupted, at_once=lambda: left.append("now"))
+    interrupt()
+    assert interrupted.is_set()
+    assert not left
+    interrupt()
+    assert left == ["now"]

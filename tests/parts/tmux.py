@@ -42,6 +42,10 @@ class Screen:
         """Press a key, such as ``C-c``."""
         self._run("send-keys", "-t", "0", key)
 
+    def resize(self, width: int, height: int) -> None:
+        """Make the terminal so many characters wide, and so many lines high."""
+        self._run("resize-window", "-t", "0", "-x", str(width), "-y", str(height))
+
     def _run(self, *words: str, is_checked: bool = True) -> commands.Completed:
         argv: list[str | os.PathLike[str]] = [self.program, "-S", self.socket, *words]
         return commands.run(argv, environ=self.environ, is_checked=is_checked)

@@ -7,7 +7,7 @@ scripts can follow it.
 import time
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import rich.console
 import rich.live
@@ -18,6 +18,9 @@ from ocisource.api import conditions, ocirepository
 from ocisource.wire import timestamps
 
 REFRESH_PER_SECOND = 4
+_HEADER = ("NAME", "URL", "READY", "STATUS", "AGE")
+_GAP = 2  # columns between two of the table
+_WRAPPING = frozenset({"URL", "STATUS"})
 _STYLES = {conditions.TRUE: "green", conditions.FALSE: "red", conditions.UNKNOWN: "yellow"}
 _STEPS = (("d", 86400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0))
 
@@ -53,20 +56,32 @@ def age(created: str | None, *, now: float) -> str:
 
 
 class LiveTable:
-    """Redraws the table on a terminal until it is left."""
+    """Redraws the table on a terminal until it is left.
+
+    What does not fit the terminal's height is left out, sources that are Ready first; the table
+    that stays on the screen at the end is whole. A terminal that has changed its width has wrapped
+    what stood there, so the screen is drawn anew, ``heading`` first.
+    """
 
     def __init__(
         self,
         console: rich.console.Console,
         objects: Objects,
         *,
+        heading: Sequence[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._console = console
         self._objects = objects
+        self._heading = heading
         self._clock = clock
-        self._live = rich.live.Live(
+        self._is_whole = False
+        self._live = self._new()
+
+    def _new(self) -> rich.live.Live:
+        return rich.live.Live(
             get_renderable=self.render,
-            console=console,
+            console=self._console,
             refresh_per_second=REFRESH_PER_SECOND,
             transient=False,
         )
@@ -81,28 +96,76 @@ class LiveTable:
         error: BaseException | None,
         trace: types.TracebackType | None,
     ) -> None:
+        self._is_whole = True
         self._live.__exit__(kind, error, trace)
 
-    def render(self) -> rich.table.Table:
+    def resized(self) -> None:
+        """The terminal has another size now."""
+        if self._is_whole:
+            return
+        self._live.stop()
+        self._console.clear()
+        for line in self._heading:
+            self._console.print(line, markup=False)
+        self._live = self._new()
+        self._live.start(refresh=True)
+
+    def render(self) -> rich.console.RenderableType:
         """The table as it is now."""
+        found = sorted(self._objects(), key=name_of)
+        table = self._table(found)
+        room = self._console.size.height - 1  # a line for the cursor
+        if self._is_whole or self._height(table) <= room:
+            return table
+        if len(found) <= room - 1:
+            return self._table(found, is_narrow=True)
+        # Stable: each part stays in the order of names.
+        found.sort(key=lambda obj: state_of(obj)[0] == conditions.TRUE)
+        shown, hidden = found[: room - 2], found[room - 2 :]
+        poor = sum(state_of(obj)[0] != conditions.TRUE for obj in hidden)
+        note = f"… {len(hidden)} more, {f'{poor} of them not Ready' if poor else 'all Ready'}"
+        return rich.console.Group(
+            self._table(shown, is_narrow=True), rich.text.Text(note, style="dim")
+        )
+
+    def _height(self, table: rich.table.Table) -> int:
+        return len(self._console.render_lines(table, pad=False))
+
+    def _table(
+        self, found: Sequence[ocirepository.OCIRepository], *, is_narrow: bool = False
+    ) -> rich.table.Table:
+        """The table of some sources, each on a line of its own if it ``is_narrow``."""
         table = rich.table.Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("NAME", no_wrap=True)
-        # Wraps where the terminal is narrow: READY and STATUS are what people look for.
-        table.add_column("URL", overflow="fold")
-        table.add_column("READY", no_wrap=True)
-        table.add_column("STATUS", overflow="fold", ratio=1)
-        table.add_column("AGE", no_wrap=True)
-        now = self._clock()
-        for obj in sorted(self._objects(), key=name_of):
-            ready, status = state_of(obj)
-            table.add_row(
-                rich.text.Text(name_of(obj)),
-                rich.text.Text(obj.spec.url),
-                rich.text.Text(ready, style=_STYLES.get(ready, "")),
-                rich.text.Text(status),
-                rich.text.Text(age(obj.metadata.creation_timestamp, now=now)),
+        rows = [self._row(obj) for obj in found]
+        widths = self._widths(rows) if is_narrow else [None] * len(_HEADER)
+        for label, width in zip(_HEADER, widths, strict=True):
+            # Wraps where the terminal is narrow: READY and STATUS are what people look for.
+            wraps = label in _WRAPPING and not is_narrow
+            table.add_column(
+                label,
+                overflow="fold" if wraps else "ellipsis",
+                no_wrap=not wraps,
+                ratio=1 if label == "STATUS" and not is_narrow else None,
+                width=width,
             )
+        for name, url, ready, status, old in rows:
+            shown = rich.text.Text(ready, style=_STYLES.get(ready, ""))
+            table.add_row(*map(rich.text.Text, (name, url)), shown, rich.text.Text(status), old)
         return table
+
+    def _row(self, obj: ocirepository.OCIRepository) -> tuple[str, ...]:
+        created = obj.metadata.creation_timestamp
+        return name_of(obj), obj.spec.url, *state_of(obj), age(created, now=self._clock())
+
+    def _widths(self, rows: Sequence[Sequence[str]]) -> list[int | None]:
+        """Columns that are as wide as they must be; URL and STATUS share what is left."""
+        name, url, ready, _, old = (
+            max(len(each) for each in column) for column in zip(_HEADER, *rows, strict=True)
+        )
+        gaps = _GAP * (len(_HEADER) - 1)
+        left = self._console.size.width - name - ready - old - gaps
+        url = max(min(url, left // 3), 1)
+        return [name, url, ready, max(left - url, 1), old]
 
 
 class Lines:

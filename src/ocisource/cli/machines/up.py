@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import dataclasses
+import os
 import pathlib
 import signal
 import sys
 import typing
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import click
 import rich.console
@@ -28,6 +29,7 @@ DEFAULTS = {
 }
 ARTIFACTS = "artifacts"  # folder of the store in the data folder
 ONCE_TIMEOUT = 60.0  # seconds
+_INTERRUPTED = 130  # exit code
 _POLL = 0.1  # seconds between two looks at the objects with --once
 
 
@@ -135,11 +137,16 @@ async def _run(plan: Plan, *, is_logging_to_stderr: bool) -> int:
         stream=sys.stderr if is_logging_to_stderr else None,
         folder=plan.data_dir / places.LOGS,
     )
-    interrupted = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted.set)
     console = rich.console.Console(highlight=False, soft_wrap=True)
+    interrupted = asyncio.Event()
+
+    def at_once() -> typing.NoReturn:
+        console.show_cursor()
+        os._exit(_INTERRUPTED)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = interrupter(interrupted, at_once=at_once)
+        asyncio.get_running_loop().add_signal_handler(number, handler)
     async with machine.running(
         data_dir=plan.data_dir,
         chosen=plan.settings,
@@ -149,15 +156,30 @@ async def _run(plan: Plan, *, is_logging_to_stderr: bool) -> int:
         health_address=plan.health_address,
         is_demo=plan.is_demo,
     ) as here:
-        for label, place in here.places():
-            output.line(f"{label:<11}{place}")
+        heading = [f"{label:<11}{place}" for label, place in here.places()]
+        for line in heading:
+            output.line(line)
         await declare.apply(here.api, plan.files)
         wanted = _wanted(plan, here)
-        async with _shown(console, here, is_static=plan.is_once):
+        async with _shown(console, here, heading, is_static=plan.is_once):
             if not plan.is_once:
                 await interrupted.wait()
                 return 0
             return await _settled(here, wanted, plan.timeout, interrupted)
+
+
+def interrupter(interrupted: asyncio.Event, *, at_once: Callable[[], object]) -> Callable[[], None]:
+    """What an interrupt does: the first asks for a good end, the next one leaves ``at_once``.
+
+    Nothing is lost by that: what is stored, and what the API has answered, survives a crash.
+    """
+
+    def interrupt() -> None:
+        if interrupted.is_set():
+            at_once()
+        interrupted.set()
+
+    return interrupt
 
 
 def _wanted(plan: Plan, here: "machine.Machine") -> frozenset[tuple[str, str]]:
@@ -170,12 +192,21 @@ def _wanted(plan: Plan, here: "machine.Machine") -> frozenset[tuple[str, str]]:
 
 @contextlib.asynccontextmanager
 async def _shown(
-    console: rich.console.Console, here: "machine.Machine", *, is_static: bool
+    console: rich.console.Console,
+    here: "machine.Machine",
+    heading: Sequence[str],
+    *,
+    is_static: bool,
 ) -> AsyncIterator[None]:
     """Show the objects meanwhile: a live table on a terminal, else a line per change."""
-    if console.is_terminal and not is_static:
-        with live.LiveTable(console, lambda: here.objects):
-            yield
+    if console.is_terminal and not console.is_dumb_terminal and not is_static:
+        loop = asyncio.get_running_loop()
+        with live.LiveTable(console, lambda: here.objects, heading=heading) as table:
+            loop.add_signal_handler(signal.SIGWINCH, table.resized)
+            try:
+                yield
+            finally:
+                loop.remove_signal_handler(signal.SIGWINCH)
         return
     lines = live.Lines(output.line)
     here.objects.add_handler(
