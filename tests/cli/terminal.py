@@ -71,9 +71,9 @@ class Shell:
             code = main.run(words)
         return Result(code, out.getvalue(), err.getvalue())
 
-    def here(self, *words: str, stdin: bytes = b"") -> Result:
+    def here(self, *words: str, stdin: bytes = b"", lines: int = 0) -> Result:
         """Run a command line in the test's namespace."""
-        return self("-n", self.namespace, *words, stdin=stdin)
+        return self("-n", self.namespace, *words, stdin=stdin, lines=lines)
 
     def api(self, work: Callable[[client.Client], typing.Any]) -> typing.Any:
         """Do something at the API directly."""

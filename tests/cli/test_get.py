@@ -86,15 +86,22 @@ def test_all_kinds(cluster: terminal.Shell) -> None:
     assert (result.code, result.err) == (0, "")
 
 
-def test_a_watch_ends_well_when_its_time_is_over(cluster: terminal.Shell) -> None:
-    """Standing objects are shown first, each laid out by itself, the header once."""
+def test_a_watch_shows_what_stands_first(cluster: terminal.Shell) -> None:
+    """Each object is laid out by itself, the header once; an interrupt ends it."""
     cluster.put("a", status=terminal.ready("x"))
     cluster.put("longer", status=terminal.ready("x"))
-    result = cluster.here("get", "sources", "oci", "--watch", "--timeout", "1s")
-    assert result.code == 0
+    result = cluster.here("get", "sources", "oci", "--watch", lines=3)
+    assert result.code == 130
     lines = result.out.splitlines()
     assert lines[0].startswith("NAME")
     assert {line.split("\t")[0].strip() for line in lines[1:]} == {"a", "longer"}
+
+
+def test_a_watch_ends_well_when_its_time_is_over(cluster: terminal.Shell) -> None:
+    """Whatever was there to see by then."""
+    for words in (("get", "sources", "oci"), ("events",)):
+        result = cluster.here(*words, "--watch", "--timeout", "100ms")
+        assert (result.code, result.err) == (0, "")
 
 
 def test_wrong_selectors_are_usage_errors(cluster: terminal.Shell) -> None:

@@ -104,4 +104,7 @@ def test_the_embedded_server_is_found(
     result = live("get", "sources", "oci", "nix")
     assert result.err == "✗ OCIRepository object 'nix' not found in \"default\" namespace\n"
     assert live("get", "sources", "oci", "nix", "-n", "apps").err.endswith('"apps" namespace\n')
+    words = ("create", "source", "oci", "app", "--url", "oci://a.b/cd", "--tag", "v1", "--export")
+    assert "  namespace: default\n" in live(*words).out
+    assert "  namespace: apps\n" in live("-n", "apps", *words).out
     assert live("logs").code == 0

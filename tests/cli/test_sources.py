@@ -53,6 +53,27 @@ def test_an_update_replaces_spec_and_labels(cluster: terminal.Shell) -> None:
     assert "ignore" not in obj["spec"]
 
 
+def test_export_names_the_namespace_that_is_meant(
+    shell: terminal.Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As without --export; an ambient kubeconfig of no use does not stand in the way."""
+    words = ("create", "source", "oci", "app", "--url", URL, "--tag", "v1", "--export")
+    pathlib.Path("config").write_text(
+        "current-context: ocisource\n"
+        "contexts: [{name: ocisource, context: {cluster: a, namespace: mine}}]\n"
+        "clusters: [{name: a, cluster: {server: 'https://127.0.0.1:1'}}]\n"
+    )
+    monkeypatch.setenv("KUBECONFIG", "config")
+    assert "  namespace: mine\n" in shell(*words).out  # of an `up`, by the context's name
+    assert "  namespace: other\n" in shell(*words, "-n", "other").out
+    monkeypatch.setenv("KUBECONFIG", "nix")
+    assert "  namespace: flux-system\n" in shell(*words).out
+    monkeypatch.setenv("FLUX_SYSTEM_NAMESPACE", "flux")
+    assert "  namespace: flux\n" in shell(*words).out
+    wrong = shell(*words, "--kubeconfig", "nix")
+    assert (wrong.code, wrong.out, wrong.err) == (2, "", '✗ kubeconfig "nix": no such file\n')
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
