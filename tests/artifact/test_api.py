@@ -15,7 +15,7 @@ import pytest
 
 import ocisource
 from ocisource import errors
-from ocisource.artifact import building, comparing, pushing, remote
+from ocisource.artifact import comparing, pushing, remote
 from ocisource.demo import demo
 from ocisource.demo import registry as demo_registry
 from ocisource.oci import reference
@@ -58,10 +58,9 @@ def test_importing_the_package_costs_next_to_nothing() -> None:
         getattr(ocisource, "nix")  # noqa: B009 - as a user's typing error
 
 
-def test_the_examples_that_need_no_registry_are_true() -> None:
+def test_the_example_of_patience_is_true() -> None:
     """What the documentation shows is what happens."""
-    for function in (building.build, pushing.patience):
-        _run_examples(str(function.__doc__), function.__globals__)
+    _run_examples(str(pushing.patience.__doc__), pushing.patience.__globals__)
 
 
 _EXAMPLE_HOST = "ghcr.io"
@@ -85,7 +84,9 @@ async def example_host(host: str, example_folder: None) -> str:
     return host
 
 
-@pytest.mark.parametrize("function", [ocisource.push, ocisource.pull, ocisource.resolve])
+@pytest.mark.parametrize(
+    "function", [ocisource.push, ocisource.pull, ocisource.resolve, ocisource.build]
+)
 async def test_the_examples_are_true(example_host: str, function: Callable[..., object]) -> None:
     """The registry of the examples stands for one on this machine."""
     text = str(function.__doc__).replace(_EXAMPLE_HOST, example_host)
