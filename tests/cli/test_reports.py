@@ -9,8 +9,10 @@ from aiohttp import web
 
 from ocisource import errors
 from ocisource import logs as product_logs
+from ocisource.cli import check
 from ocisource.cli.reports import logfiles, loglines, report, stats
 from ocisource.kube import client, patch, resources
+from ocisource.manifests import load, render
 from tests.cli import session as sessions
 from tests.cli import terminal
 from tests.parts import kubernetes, ports, processes
@@ -410,6 +412,18 @@ def test_trace_from_an_object_to_its_source(
     session("trace", "-n", ns, "configmap/owned", "configmap/owner")
     session("trace", "-n", ns, "owner", "--kind", "ConfigMap", "--api-version", "v1")
     session.compare("trace")
+
+
+def test_the_distribution_is_the_one_of_the_cluster() -> None:
+    """Flux's CRD and ours tell their version, ours in an embedded server none."""
+    rendered = render.render(render.Options(version="v9.8.7"))
+    ours = [each for each in rendered if each["kind"] == "CustomResourceDefinition"]
+    assert check.distribution(ours) == "ocisource-v9.8.7"
+    assert check.distribution([load.crd()]) == "ocisource"
+    labels = {"app.kubernetes.io/part-of": "flux", "app.kubernetes.io/version": "v2.9.4"}
+    name = "ocirepositories.source.toolkit.fluxcd.io"
+    assert check.distribution([{"metadata": {"name": name, "labels": labels}}]) == "flux-v2.9.4"
+    assert check.distribution([{"metadata": {"name": "buckets"}}]) == ""
 
 
 def test_check_of_a_deployment(

@@ -2,16 +2,17 @@
 
 import re
 import typing
+from collections.abc import Sequence
 
 import click
 
-import ocisource
 from ocisource import errors
 from ocisource.api import ocirepository
 from ocisource.cli import choice, cluster, flags, output, shared
 
 LEAST = (1, 20)  # of Kubernetes: server-side apply as `install` uses it; older ones are not tested
 _PART_OF = "app.kubernetes.io/part-of=flux"
+_NAME, _VERSION_LABEL = "app.kubernetes.io/name", "app.kubernetes.io/version"
 _CRD = f"{ocirepository.PLURAL}.{ocirepository.GROUP}"
 _UNRELEASED = "v0.0.0"  # what a build from a working tree says of itself
 _VERSION = re.compile(r"v?(?P<major>\d+)\.(?P<minor>\d+)")
@@ -51,10 +52,14 @@ def check(
         output.say(output.SUCCESS, "prerequisites checks passed")
         if is_pre:
             return 0
-        output.say(output.ACTION, "checking version")
-        output.say(output.SUCCESS, f"distribution: ocisource-v{ocisource.__version__}")
+        crds = await _crds(connection)
+        output.say(output.ACTION, "checking version in cluster")
+        if found := distribution(crds):
+            output.say(output.SUCCESS, f"distribution: {found}")
+        else:
+            output.say(output.FAILURE, f"distribution: unknown, there is no {_CRD}")
         has_controllers = await _controllers(connection)
-        has_kinds = await _crds(connection)
+        has_kinds = _tell_crds(crds)
         if not (has_controllers and has_kinds):
             raise errors.ContentError("check failed")
         output.say(output.SUCCESS, "all checks passed")
@@ -110,12 +115,11 @@ async def _controllers(connection: cluster.Connection) -> bool:
     return is_ready
 
 
-async def _crds(connection: cluster.Connection) -> bool:
-    """Whether our CRD is there; all of the same label are shown."""
+async def _crds(connection: cluster.Connection) -> Sequence[Document]:
+    """All CRDs with the label that ours has, by name."""
     from ocisource.kube import client, resources  # noqa: PLC0415
 
-    output.say(output.ACTION, "checking crds")
-    crds = resources.Resource(
+    crds: resources.Resource[Document] = resources.Resource(
         "apiextensions.k8s.io",
         "v1",
         "customresourcedefinitions",
@@ -124,11 +128,26 @@ async def _crds(connection: cluster.Connection) -> bool:
         is_namespaced=False,
     )
     found = (await connection.api.list(crds, client.Scope(label_selector=_PART_OF))).items
-    if not found:
+    return sorted(found, key=lambda each: str(each["metadata"]["name"]))
+
+
+def distribution(crds: Sequence[Document]) -> str:
+    """Whose CRD a cluster has, and of which version if that is told; empty where there is none."""
+    found = next((each["metadata"] for each in crds if each["metadata"]["name"] == _CRD), None)
+    if found is None:
+        return ""
+    labels = found.get("labels") or {}
+    return "-".join(filter(None, (labels.get(_NAME, "flux"), labels.get(_VERSION_LABEL))))
+
+
+def _tell_crds(crds: Sequence[Document]) -> bool:
+    """Whether our CRD is there; all of the same label are shown."""
+    output.say(output.ACTION, "checking crds")
+    if not crds:
         output.say(output.FAILURE, f"no crds found with the label selector '{_PART_OF}'")
         return False
     names = set()
-    for crd in sorted(found, key=lambda each: str(each["metadata"]["name"])):
+    for crd in crds:
         name = str(crd["metadata"]["name"])
         names.add(name)
         stored = (crd.get("status") or {}).get("storedVersions") or ["none"]
