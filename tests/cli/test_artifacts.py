@@ -1,19 +1,24 @@
 """push, list, tag, diff, pull, build on a real registry, and what other tools make of it."""
 
+import asyncio
 import gzip
 import io
 import json
 import os
 import pathlib
 import tarfile
+import types
 import uuid
 from collections.abc import Callable
 
 import pytest
 
 from ocisource import digest
+from ocisource.cli.artifacts import push
 from tests.cli import terminal
 from tests.parts import registry, skopeo
+from tests.simulators import faults
+from tests.simulators import registry as simulators
 
 WHENCE = ("--source", "https://example.com/app", "--revision", "main@sha1:abc")
 
@@ -326,6 +331,34 @@ def test_credential_helpers(
     missing = shell("list", "artifacts", url)
     assert (missing.code, missing.err.count("\n")) == (1, 1)
     assert "docker-credential-nix" in missing.err
+
+
+def test_a_push_says_that_it_tries_again(
+    shell: terminal.Shell, tree: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The person sees why nothing happens for a while, and the registry's own word at the end."""
+
+    async def at_once(_: float) -> None:
+        """Wait for nothing."""
+
+    monkeypatch.setattr(push, "asyncio", types.SimpleNamespace(sleep=at_once))
+
+    async def pushed() -> terminal.Result:
+        async with simulators.Simulator() as simulator:
+            simulator.on("PUT", "/manifests/", faults.status(503))
+            url = f"oci://{simulator.host}/app:v1"
+            words = ("push", "artifact", url, "-f", str(tree), *WHENCE, "--timeout", "15s")
+            return await asyncio.to_thread(shell, *words)
+
+    result = asyncio.run(pushed())
+    assert result.code == 1
+    lines = result.err.splitlines()
+    pauses = [line for line in lines if line.startswith("◎ the registry failed for now, trying ")]
+    # The third one is 9 s long, a tenth more or less.
+    assert [line.rpartition(" in ")[2] for line in pauses[:2]] == ["1s", "3s"]
+    assert len(pauses) == 3
+    assert lines[-1].startswith("✗ pushing artifact failed: PUT http://")
+    assert "503" in lines[-1]
 
 
 SOME = ("--source", "s", "--revision", "r")

@@ -105,7 +105,7 @@ def test_no_cluster_at_all(shell: terminal.Shell) -> None:
         (
             _NOBODY,
             1,
-            "cannot connect to the API server 127.0.0.1:1: connection refused\n",
+            "cannot connect to the API server 127.0.0.1:1: connection refused; is it running, and ",
         ),
     ],
 )

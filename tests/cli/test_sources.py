@@ -65,6 +65,8 @@ def test_export_names_the_namespace_that_is_meant(
     )
     monkeypatch.setenv("KUBECONFIG", "config")
     assert "  namespace: mine\n" in shell(*words).out  # of an `up`, by the context's name
+    gone = shell("get", "sources", "oci")
+    assert gone.err.endswith("refused; 'ocisource up' with the same --data-dir starts it\n")
     assert "  namespace: other\n" in shell(*words, "-n", "other").out
     monkeypatch.setenv("KUBECONFIG", "nix")
     assert "  namespace: flux-system\n" in shell(*words).out

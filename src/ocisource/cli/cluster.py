@@ -36,6 +36,8 @@ _REFUSED = (
     "the API server does not take this login; renew the token or certificate in the kubeconfig, "
     "or choose another user with --context, --user or --token"
 )
+_NOT_UP = "'ocisource up' with the same --data-dir starts it"
+_NOT_THERE = "is it running, and are --kubeconfig and --context (or --server) the right ones?"
 _GRACE = 0.1  # seconds after the deadline for a wait to say what it was waiting for
 
 Document = dict[str, typing.Any]
@@ -43,10 +45,11 @@ Document = dict[str, typing.Any]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
-    """A cluster and the namespace that is meant there."""
+    """A cluster and the namespace that is meant there; ``is_embedded`` in an `ocisource up`."""
 
     config: config.ClusterConfig
     namespace: str
+    is_embedded: bool = False
 
 
 @dataclasses.dataclass(slots=True)
@@ -88,7 +91,7 @@ class Connection:
         known = [version for version in ocirepository.VERSIONS if version in served]
         if not known:
             raise errors.APIStatusError(
-                "the cluster has no OCIRepository: install its CustomResourceDefinition first",
+                "the cluster has no OCIRepository: 'ocisource install' brings its definition",
                 code=404,
             )
         self.version = known[0]
@@ -118,14 +121,15 @@ def locate(chosen: choice.Chosen, environ: Mapping[str, str] = os.environ) -> Pl
         path = _embedded(environ)
         files = (path,) if path is not None else ()
     found = config.load(path, chosen.context or None, environ, overrides=overrides)
+    is_embedded = _is_embedded(files, chosen.context)
     is_following = (
         chosen.is_namespace_following
         or bool(environ.get("FLUX_NS_FOLLOWS_KUBE_CONTEXT"))
-        or _is_embedded(files, chosen.context)
+        or is_embedded
     )
     if found.namespace and is_following and not chosen.namespace:
-        return Place(found, found.namespace)
-    return Place(found, named_namespace(chosen, environ))
+        return Place(found, found.namespace, is_embedded)
+    return Place(found, named_namespace(chosen, environ), is_embedded)
 
 
 def run(
@@ -143,6 +147,9 @@ def run(
     seconds = chosen.timeout if chosen.is_timeout_given or not is_endless else None
     try:
         return asyncio.run(_settled(_run(chosen, place, work, seconds))) or 0
+    except errors.NotSentError as error:
+        hint = _NOT_UP if place.is_embedded and not chosen.server else _NOT_THERE
+        raise errors.NotSentError(f"{error.text}; {hint}") from None
     except TimeoutError:
         if is_endless:
             return 0
