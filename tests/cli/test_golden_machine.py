@@ -55,8 +55,11 @@ def test_from_push_to_delete(live: terminal.Shell, session: sessions.Session, ur
     session("check", "--pre")
     session("check")
     session("delete", "source", "oci", app, "--silent")
-    session("create", "source", "oci", app, "--url", "oci://Example.com/A", "--tag", "v1")
-    session("delete", "source", "oci", app, "--silent")
+    # Another name: the first one may still be on its way out.
+    other = f"app-{uuid.uuid4().hex[:8]}"
+    session.hide(other, "other")
+    session("create", "source", "oci", other, "--url", "oci://Example.com/A", "--tag", "v1")
+    session("delete", "source", "oci", other, "--silent")
     assert live.kubeconfig is not None
     session.compare("life")
 

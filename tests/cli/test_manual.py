@@ -192,15 +192,48 @@ def test_a_reader_that_leaves_is_no_failure(tmp_path: pathlib.Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def command_of(words: tuple[str, ...]) -> click.Command:
+    """The command that the words name."""
+    command: click.Command = main.root
+    for word in words:
+        assert isinstance(command, grammar.Group)
+        found = command.get_command(click.Context(command), word)
+        assert found is not None
+        command = found
+    return command
+
+
+def test_options_may_stand_before_the_last_words(shell: terminal.Shell) -> None:
+    """As in flux, whether they take a value or not; help and wrong words stay what they are."""
+    tail = ("a", "--url", "oci://a.b/cd", "--tag", "v")
+    usual = shell("create", "source", "oci", *tail, "-n", "apps", "--export")
+    for words in (
+        ("create", "-n", "apps", "--export", "source", "oci"),
+        ("create", "source", "--export=true", "--namespace=apps", "oci"),
+        ("-n", "apps", "create", "--export", "source", "--interval", "1m", "oci"),
+    ):
+        assert shell(*words, *tail) == usual
+    assert shell("get", "--help", "sources").out.startswith("Usage: ocisource get sources ")
+    assert shell("get", "-A", "repos").err.startswith("✗ unknown command 'repos' for 'ocisource g")
+    assert shell("delete", "-n", "apps", "source", "oci").err == "✗ source oci name is required\n"
+    assert shell("delete", "-f", "nix.yaml").err == "✗ nix.yaml: No such file or directory\n"
+
+
+def test_switches_are_known_without_loading_commands() -> None:
+    """The table of them is what the commands below groups have."""
+    found = {"-h", "--help"}
+    for words in leaves():
+        if len(words) > 1:
+            for option in command_of(words).params:
+                if isinstance(option, click.Option) and option.is_flag:
+                    found |= {*option.opts, *option.secondary_opts}
+    assert found == grammar.SWITCHES
+
+
 def test_options_are_documented() -> None:
     """Every option that is shown says what it means."""
     for words in leaves():
-        command: click.Command = main.root
-        for word in words:
-            assert isinstance(command, grammar.Group)
-            found = command.get_command(click.Context(command), word)
-            assert found is not None
-            command = found
+        command = command_of(words)
         for option in command.params:
             if isinstance(option, click.Option) and not option.hidden:
                 assert option.help, f"{words}: {option.name}"

@@ -4,7 +4,8 @@ What differs from plain click, so that whoever knows flux is at home:
 
 1. A switch may be written ``--all``, ``--all=true`` or ``--all=false``, a short option ``-n=apps``.
 2. Options shared by many commands (``-n``, ``--context``, …) may stand before the command too.
-3. A group may have a command of its own beside its subcommands: ``delete source oci NAME`` and
+3. Options of a command may stand before its last words: ``get -A sources oci``.
+4. A group may have a command of its own beside its subcommands: ``delete source oci NAME`` and
    ``delete -f FILE``.
 """
 
@@ -18,6 +19,16 @@ import click
 
 _SHORT = 2  # characters of an option such as -n
 _TRUE, _FALSE = ("true", "1", "t"), ("false", "0", "f")
+# Options below groups that take no value: to find that out would take all modules. A test compares.
+SWITCHES = frozenset(
+    {
+        *("-A", "--all", "--all-namespaces", "--debug", "--disable-compression", "--export"),
+        *("-h", "--help", "--insecure", "--insecure-registry", "--insecure-skip-tls-verify"),
+        *("--no-header", "--no-wait", "--ns-follows-kube-context", "--reproducible"),
+        *("--resolve-symlinks", "-s", "--silent", "--text", "--verbose", "-w", "--wait", "--watch"),
+        "--with-credentials",
+    }
+)
 EARLY = "ocisource.early"  # key in a context's meta: options that stood before the command
 
 
@@ -71,6 +82,8 @@ class Group(click.Group):
         """Read the words up to the subcommand."""
         if self._has_own and not args:
             args = ["--help"]
+        if ctx.parent is not None:  # what stands first of all is the program's own
+            args = hoisted(args)
         return super().parse_args(ctx, switched(self, args))
 
     def invoke(self, ctx: click.Context) -> typing.Any:
@@ -121,6 +134,17 @@ class Group(click.Group):
             formatter.write_dl(
                 [(name, each.purpose) for name, each in self._branch.children.items()]
             )
+
+
+def hoisted(args: Sequence[str]) -> list[str]:
+    """The words with options that stand before a subcommand moved behind it."""
+    position = 0
+    while position < len(args) and args[position].startswith("-") and len(args[position]) > 1:
+        word = args[position]
+        position += 1 if "=" in word or word in SWITCHES else 2
+    if position >= len(args):
+        return [*args]
+    return [args[position], *args[:position], *args[position + 1 :]]
 
 
 def switched(command: click.Command, args: Sequence[str]) -> list[str]:
