@@ -36,6 +36,7 @@ _REFUSED = (
     "the API server does not take this login; renew the token or certificate in the kubeconfig, "
     "or choose another user with --context, --user or --token"
 )
+_RETRIES = 2  # of a refused or broken connection: a person is waiting, a third of a second will do
 _NOT_UP = "'ocisource up' with the same --data-dir starts it"
 _NOT_THERE = "is it running, and are --kubeconfig and --context (or --server) the right ones?"
 _GRACE = 0.1  # seconds after the deadline for a wait to say what it was waiting for
@@ -177,7 +178,10 @@ async def _run(
     from ocisource.kube import client, exchange  # noqa: PLC0415
 
     settings = exchange.ClientSettings(
-        qps=max(chosen.qps, 0.0), burst=max(chosen.burst, 1), field_manager="ocisource"
+        qps=max(chosen.qps, 0.0),
+        burst=max(chosen.burst, 1),
+        field_manager="ocisource",
+        retries=_RETRIES,
     )
     deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
     last = None if deadline is None else deadline + _GRACE

@@ -4,7 +4,6 @@ Errors are one line on standard error that says what to do; exit code 1, or 2 fo
 """
 
 import sys
-import traceback
 import typing
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +11,7 @@ import click
 
 import ocisource
 from ocisource import errors
-from ocisource.cli import grammar, shared, streams
+from ocisource.cli import failures, grammar, shared, streams
 
 Leaf, Branch = grammar.Leaf, grammar.Branch
 
@@ -201,8 +200,6 @@ COMMANDS: Mapping[str, grammar.Leaf | grammar.Branch] = {
     "completion": Leaf("ocisource.cli.completion:completion", "Print a shell's completion script."),
 }
 _INTERRUPTED = 130
-_USAGE = 2
-_OWN = "/ocisource/"  # in the path of every module of ours
 _EPILOG = "\b\nTry it:\n  ocisource up --demo\n  ocisource get sources oci -A"
 
 root = grammar.Group(
@@ -235,7 +232,7 @@ def run(words: Sequence[str]) -> int:
     except click.exceptions.Exit as leaving:
         code = leaving.exit_code
     except (click.ClickException, errors.OcisourceError) as error:
-        return _told(error)
+        return failures.told(error)
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
     except (BrokenPipeError, SystemExit):
@@ -245,44 +242,9 @@ def run(words: Sequence[str]) -> int:
         return 0
     except OSError as error:
         streams.drop(sys.stdout)
-        return _fail(_system(error), 1)
+        return failures.system(error)
     except Exception as error:
         if sys.flags.dev_mode:
             raise
-        return _fail(_mistake(error), 1)
+        return failures.mistake(error)
     return code if isinstance(code, int) else 0
-
-
-def _told(error: click.ClickException | errors.OcisourceError) -> int:
-    """Print an error; its exit code."""
-    if isinstance(error, click.ClickException):
-        return _fail(_usage(error), _USAGE)
-    is_usage = isinstance(error, errors.UsageError | errors.URLInvalidError)
-    return _fail(error.text, _USAGE if is_usage else 1)
-
-
-def _usage(error: click.ClickException) -> str:
-    text = " ".join(error.format_message().split()).rstrip(".")
-    context = getattr(error, "ctx", None)
-    return f"{text} (see '{context.command_path} --help')" if context is not None else text
-
-
-def _system(error: OSError) -> str:
-    """What the system refused, such as a full disk behind standard output."""
-    where = f"{error.filename}: " if error.filename else ""
-    return where + (error.strerror or type(error).__name__)
-
-
-def _mistake(error: Exception) -> str:
-    """Kind and place of an error nobody foresaw; its text may hold a credential."""
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if _OWN in frame.filename]
-    where = f" in {own[-1].filename.rpartition(_OWN)[2]}:{own[-1].lineno}" if own else ""
-    return (
-        f"this should not happen: {type(error).__name__}{where}; please report it "
-        "('python -X dev -m ocisource …' shows more)"
-    )
-
-
-def _fail(text: str, code: int) -> int:
-    click.echo(f"✗ {text}", err=True)
-    return code
