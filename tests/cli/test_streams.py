@@ -53,11 +53,16 @@ def test_nothing_to_read_is_told(tmp_path: pathlib.Path) -> None:
     assert (result.returncode, result.stderr) == (2, "✗ -: no object in it\n")
 
 
-@pytest.mark.parametrize("words", [("--help",), ("version",), ("completion", "bash")])
+@pytest.mark.parametrize("words", [("--help",), ("get",), ("version",), ("completion", "bash")])
 def test_a_full_disk_is_one_line(tmp_path: pathlib.Path, words: tuple[str, ...]) -> None:
     """What was asked for is not there, so the command has failed."""
     result = run(">/dev/full", *words, home=tmp_path)
     assert (result.returncode, result.stderr) == (1, "✗ No space left on device\n")
+
+
+def test_the_exit_code_survives_a_full_standard_error(tmp_path: pathlib.Path) -> None:
+    """Nobody can be told, but the script that asked still knows."""
+    assert run("2>/dev/full", "gt", home=tmp_path).returncode == 2
 
 
 @pytest.mark.parametrize("name", ["latin-1", "ascii", "utf-8"])

@@ -3,11 +3,13 @@
 No text holds a credential, and there is no traceback.
 """
 
+import sys
 import traceback
 
 import click
 
 from ocisource import errors
+from ocisource.cli import streams
 
 _FAILED, _USAGE = 1, 2  # exit codes
 _OWN = "/ocisource/"  # in the path of every module of ours
@@ -45,5 +47,8 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _fail(text: str, code: int) -> int:
-    click.echo(f"✗ {text}", err=True)
+    try:
+        click.echo(f"✗ {text}", err=True)
+    except OSError:
+        streams.drop(sys.stderr)  # the exit code says it, too
     return code

@@ -225,12 +225,7 @@ def main() -> typing.NoReturn:
 def run(words: Sequence[str]) -> int:
     """Run a command line; the exit code."""
     try:
-        code = root.main(list(words), prog_name="ocisource", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as asked:
-        click.echo(asked.ctx.get_help())
-        return 0
-    except click.exceptions.Exit as leaving:
-        code = leaving.exit_code
+        return _run(words)
     except (click.ClickException, errors.OcisourceError) as error:
         return failures.told(error)
     except (click.Abort, KeyboardInterrupt):
@@ -247,4 +242,14 @@ def run(words: Sequence[str]) -> int:
         if sys.flags.dev_mode:
             raise
         return failures.mistake(error)
+
+
+def _run(words: Sequence[str]) -> int:
+    try:
+        code = root.main(list(words), prog_name="ocisource", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as asked:
+        click.echo(asked.ctx.get_help())
+        return 0
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
     return code if isinstance(code, int) else 0
