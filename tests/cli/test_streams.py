@@ -60,6 +60,18 @@ def test_a_full_disk_is_one_line(tmp_path: pathlib.Path, words: tuple[str, ...])
     assert (result.returncode, result.stderr) == (1, "✗ No space left on device\n")
 
 
+def test_the_work_is_done_where_nobody_reads_of_it(
+    cluster: terminal.Shell, tmp_path: pathlib.Path
+) -> None:
+    """Standard error that is full, or a pipe whose reader is gone, does not stop it half way."""
+    cluster.put("a")
+    cluster.put("b")
+    words = ("-n", cluster.namespace, "suspend", "source", "oci", "a", "b")
+    done = run("2>/dev/full", *words, home=tmp_path, KUBECONFIG=str(cluster.kubeconfig))
+    assert done.returncode == 0
+    assert [cluster.get(name)["spec"]["suspend"] for name in ("a", "b")] == [True, True]
+
+
 def test_the_exit_code_survives_a_full_standard_error(tmp_path: pathlib.Path) -> None:
     """Nobody can be told, but the script that asked still knows."""
     assert run("2>/dev/full", "gt", home=tmp_path).returncode == 2

@@ -32,10 +32,13 @@ _COLOURED_COLUMNS = frozenset({"READY", "TYPE"})
 
 
 def say(symbol: str, text: str) -> None:
-    """A line of progress on standard error."""
+    """A line of progress on standard error; the work goes on where nobody can read it."""
     if _is_coloured(sys.stderr):
         symbol = click.style(symbol, fg=_COLOURS[symbol])
-    click.echo(f"{symbol} {text}", err=True)
+    try:
+        click.echo(f"{symbol} {text}", err=True)
+    except OSError:
+        streams.drop(sys.stderr)
 
 
 def line(text: str, *, is_error: bool = False) -> None:
