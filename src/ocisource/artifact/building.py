@@ -101,13 +101,18 @@ def _pack(
         except OSError as error:
             raise errors.StorageError(f"no room for the archive: {error.strerror}") from error
 
-    result = tarball.pack_path(
-        path,
-        ignore=ignore,
-        write=write,
-        is_following=is_following,
-        is_cancelled=cancelled.is_set,
-    )
+    try:
+        result = tarball.pack_path(
+            path,
+            ignore=ignore,
+            write=write,
+            is_following=is_following,
+            is_cancelled=cancelled.is_set,
+        )
+    except errors.UsageError as error:
+        if not is_following:
+            raise
+        raise errors.UsageError(f"resolving symlinks failed: {error.text}") from error
     return Built(str(hasher.digest), hasher.size, str(result.tar_digest), result.entries)
 
 

@@ -12,7 +12,7 @@ from ocisource import digest as digests
 from ocisource import errors
 from ocisource.artifact import building, remote
 from ocisource.net import backoff
-from ocisource.oci import artifact, limits, manifest, registry
+from ocisource.oci import artifact, limits, manifest, reference, registry
 
 EPOCH = "1970-01-01T00:00:00Z"
 _ONE_PIECE = 8 << 20  # bytes; a layer up to this size is uploaded at once
@@ -94,11 +94,7 @@ async def push(
     >>> pushed.tag, pushed.entries, pushed.url.startswith("oci://ghcr.io/org/app@sha256:")
     ('v1', 2, True)
     """
-    wanted = remote.parse(url)
-    if wanted.tag is None:
-        raise errors.UsageError(
-            f"'{url}' names a digest, which nothing can be pushed to: name a tag"
-        )
+    repository, tag = target(url)
     created = EPOCH if is_reproducible else _text(clock())
     noted = noted_annotations(
         {artifact.SOURCE: source, artifact.REVISION: revision},
@@ -109,7 +105,7 @@ async def push(
     async with (
         building.packed(folder, ignore=ignore, is_following=is_following) as archive,
         remote.opened(
-            wanted.repository,
+            repository,
             access,
             settings=dataclasses.replace(
                 limits.DEFAULT, retries=retries or patience(_DEFAULT_SECONDS)
@@ -127,14 +123,24 @@ async def push(
         if not await there.has_blob(config):
             await there.upload_blob(config, artifact.CONFIG)
         body = artifact.body(layer, annotations=noted)
-        put = await there.put_manifest(body, media_type=manifest.OCI_MANIFEST, reference=wanted.tag)
+        put = await there.put_manifest(body, media_type=manifest.OCI_MANIFEST, reference=tag)
     return Pushed(
-        repository=str(wanted.repository),
-        tag=wanted.tag,
+        repository=str(repository),
+        tag=tag,
         digest=str(put.digest),
         size=layer.size,
         entries=archive.built.entries,
     )
+
+
+def target(url: str) -> tuple[reference.Repository, str]:
+    """Repository and tag to push to; raises URLInvalidError, UsageError for a digest."""
+    wanted = remote.parse(url)
+    if wanted.tag is None:
+        raise errors.UsageError(
+            f"'{url}' names a digest, which nothing can be pushed to: name a tag"
+        )
+    return wanted.repository, wanted.tag
 
 
 def noted_annotations(

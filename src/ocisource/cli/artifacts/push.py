@@ -50,12 +50,12 @@ def artifact(*, words: Sequence[str], chosen: choice.Chosen, **values: typing.An
     # Imported here: wrong usage should not wait for the registry client.
     from ocisource.artifact import pushing  # noqa: PLC0415
 
-    wanted = remote.url_of(words, missing="artifact URL is required")
+    repository, tag = pushing.target(url)
     with remote.local_path(values["path"]) as path:
         annotations = _annotations(values["annotations"])
         login = remote.access(values)
         if values["output"] is None:
-            output.say(output.ACTION, f"pushing artifact to {wanted}")
+            output.say(output.ACTION, f"pushing artifact to {repository}:{tag}")
         with remote.progress("pushing") as progress:
             pushed = remote.run(
                 chosen,
