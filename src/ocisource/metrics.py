@@ -132,6 +132,12 @@ class Metrics:
             "Cloud credentials that made room for others.",
             registry=registry,
         )
+        self.events_dropped = prometheus_client.Counter(
+            "ocisource_events_dropped_total",
+            "Events that found no room: news, routine, or those for the receiver.",
+            ("queue",),
+            registry=registry,
+        )
         self.registry_requests = prometheus_client.Counter(
             "ocisource_registry_requests_total",
             "Requests to registries by method and status code.",

@@ -20,7 +20,7 @@ from ocisource.api import ocirepository, sharing
 from ocisource.archive import limits
 from ocisource.controller import informer, manager, measures, reflector, workqueue
 from ocisource.controller import request as requests
-from ocisource.kube import client, events, notification, ratelimit, resources
+from ocisource.kube import client, events, notification, resources
 from ocisource.oci import manifest, registry
 from ocisource.oci.providers import logins, tokens
 from ocisource.reconciler import (
@@ -155,7 +155,10 @@ async def controller(
         notifier: notification.Notifier | None = None
         if chosen.events_addr:
             notifier = notification.Notifier(
-                chosen.events_addr, component=COMPONENT, host=socket.gethostname()
+                chosen.events_addr,
+                component=COMPONENT,
+                host=socket.gethostname(),
+                observed=observed,
             )
             await stack.enter_async_context(_background(notifier.run()))
         parts = _Parts(
@@ -167,7 +170,11 @@ async def controller(
             workers=pools,
             registries=registries,
             recorder=events.Recorder(
-                api, component=COMPONENT, host=socket.gethostname(), forwarder=notifier
+                api,
+                component=COMPONENT,
+                host=socket.gethostname(),
+                forwarder=notifier,
+                observed=observed,
             ),
             url=advertised_url(chosen, host=storage_address[0] and host, port=port),
             metrics=observed,
@@ -274,11 +281,7 @@ class _Parts:
         self, known: newest.Newest, uses: triggers.Uses, pace: pacing.Pacing
     ) -> reconcilers.Reconciler:
         told = recording.EventRecorder(
-            recorder=self.recorder,
-            api_version=self.resource.api_version,
-            routine=ratelimit.TokenBucket(
-                qps=recording.ROUTINE_RATE, burst=recording.ROUTINE_BURST, clock=time.monotonic
-            ),
+            recorder=self.recorder, api_version=self.resource.api_version
         )
         log = _log()
         chosen = _options(self.chosen, self.url)

@@ -5,9 +5,11 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 
+import msgspec
 import pytest
 
-from ocisource.kube import events, resources
+from ocisource import metrics
+from ocisource.kube import events, losses, resources
 from tests.kube import conftest
 from tests.simulators import faketime, kubeapi
 
@@ -157,14 +159,121 @@ async def test_a_rejected_event_holds_up_no_others(
     assert [found["message"] for found in stored(server)] == ["kept"]
 
 
-async def test_the_queue_is_bounded_and_record_never_waits(new_recorder: NewRecorder) -> None:
-    """More different events than there is room for are dropped and counted."""
-    settings = events.RecorderSettings(queue=3, retry=events.DEFAULTS.retry)
-    recorder = new_recorder(is_running=False, settings=settings)
+async def test_the_lanes_are_bounded_and_record_never_waits(new_recorder: NewRecorder) -> None:
+    """More different events than there is room for are dropped and counted, each lane's apart."""
+    settings = events.RecorderSettings(news=3, routine=2)
+    observed = metrics.Metrics()
+    recorder = new_recorder(is_running=False, settings=settings, observed=observed)
     for number in range(5):
         record(recorder, f"m{number}")
+    for number in range(4):
+        record(recorder, f"r{number}", is_routine=True)
     record(recorder, "m0")
-    assert recorder.dropped == 2
+    assert (recorder.lost.total, recorder.lost_routine.total) == (2, 2)
+    assert not recorder.has_room_for_routine()
+    exposition = observed.exposition().decode()
+    assert 'ocisource_events_dropped_total{queue="news"} 2.0' in exposition
+    assert 'ocisource_events_dropped_total{queue="routine"} 3.0' in exposition
+
+
+async def test_losses_are_logged_once_an_interval(
+    new_recorder: NewRecorder, time: faketime.FakeTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With how many there were since the last line."""
+    caplog.set_level("ERROR", "ocisource.events")
+    recorder = new_recorder(is_running=False, settings=events.RecorderSettings(news=1))
+    for number in range(5):
+        record(recorder, f"m{number}")
+    time.now += losses.INTERVAL
+    record(recorder, "one more")
+    said = [line.__dict__["ocisource_fields"]["count"] for line in caplog.records]
+    assert said == [1, 4]
+    assert {line.getMessage() for line in caplog.records} == {"events are dropped"}
+
+
+async def test_a_cold_start_of_ten_thousand_objects_loses_no_news(
+    new_recorder: NewRecorder,
+) -> None:
+    """NewArtifact and a failure of each fit while the API takes nothing; routine takes no room."""
+    recorder = new_recorder(is_running=False)
+    for number in range(10_000):
+        about = msgspec.structs.replace(ABOUT, name=f"app-{number}", uid=f"u{number}")
+        for reason in ("ArtifactUpToDate", "NewArtifact", "OCIArtifactPullFailed"):
+            is_routine = reason == "ArtifactUpToDate"
+            recorder.record(
+                about,
+                event_type=events.NORMAL,
+                reason=reason,
+                message="m",
+                is_trace=is_routine,
+                is_routine=is_routine,
+            )
+    assert recorder.lost.total == 0
+    assert recorder.lost_routine.total == 10_000 - events.DEFAULTS.routine
+
+
+async def test_news_is_written_by_several_writers_and_each_event_by_one(
+    server: kubeapi.KubeAPI, new_recorder: NewRecorder
+) -> None:
+    """A slow answer holds up its own event's repetitions and no other event."""
+    gate = server.hold(EVENTS, times=1)
+    recorder = new_recorder()
+    record(recorder, "slow")
+    await faketime.until(lambda: server.count("^POST"))
+    record(recorder, "slow")
+    for number in range(3):
+        record(recorder, f"m{number}")
+    await faketime.until(lambda: len(stored(server)) >= 3)
+    assert {found["message"] for found in stored(server)} == {"m0", "m1", "m2"}
+    gate.set()
+    assert await recorder.flush(5)
+    (found,) = (each for each in stored(server) if each["message"] == "slow")
+    assert found["count"] == 2
+    assert (server.count("^POST"), server.count("^PATCH")) == (4, 1)
+
+
+async def test_routine_is_paced_and_what_waits_is_folded(
+    server: kubeapi.KubeAPI, new_client: conftest.NewClient, time: faketime.FakeTime
+) -> None:
+    """After the burst one a second here; a repetition meanwhile costs no write of its own."""
+    settings = events.RecorderSettings(routine_qps=1.0, routine_burst=2)
+    recorder = events.Recorder(
+        new_client(retries=0),
+        component="source-controller",
+        settings=settings,
+        clock=time.clock,
+        wall=time.clock,
+        sleep=time.sleep,
+    )
+    task = asyncio.create_task(recorder.run())
+    for _ in range(3):
+        for number in range(3):
+            record(recorder, f"r{number}", is_routine=True)
+    await faketime.until(lambda: time.sleepers)
+    assert {found["message"] for found in stored(server)} == {"r0", "r1"}
+    record(recorder, "news")  # whose writers know no pace
+    await faketime.until(lambda: len(stored(server)) >= 3)
+    record(recorder, "r2", is_routine=True)
+    await time.advance(1.0)
+    await faketime.until(lambda: len(stored(server)) >= 4)
+    counts = {found["message"]: found["count"] for found in stored(server)}
+    assert counts == {"r0": 3, "r1": 3, "news": 1, "r2": 4}
+    assert server.count("^PATCH") == 0
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_an_event_that_is_given_up_counts_as_lost(
+    server: kubeapi.KubeAPI, new_recorder: NewRecorder
+) -> None:
+    """After a dozen tries."""
+    server.fail(EVENTS, 500, times=12)
+    recorder = new_recorder()
+    record(recorder, "lost")
+    assert await recorder.flush(20)
+    assert recorder.lost.total == 1
+    assert stored(server) == []
 
 
 async def test_a_flush_has_an_end(server: kubeapi.KubeAPI, new_recorder: NewRecorder) -> None:

@@ -1,9 +1,15 @@
 """Kubernetes events, written in the background: record() never waits and never fails.
 
-An event is correlated when it is recorded, and waits for its turn in a bounded queue in which
-repetitions of the same event take one place, so that an hour without the API costs one write per
-event. The first writing is a POST, repetitions are a PATCH of count, lastTimestamp and message; an
-event that the server has expired meanwhile is created anew.
+An event is correlated when it is recorded, and waits for its turn in one of two bounded lanes, in
+which repetitions of the same event take one place:
+
+* news: whatever tells of a change or a failure. Room for a cold start of ten thousand objects with
+  as many failures, written by a few writers as fast as the API takes them.
+* routine: "nothing new". Written at a steady pace for all objects together, because with thousands
+  of them it would be most of what the API server is asked. What waits is folded, not lost, as long
+  as there is room; then routine is dropped, and never news for its sake.
+
+What is dropped is counted (``ocisource_events_dropped_total``) and logged once a minute.
 
 Example::
 
@@ -13,7 +19,6 @@ Example::
 """
 
 import asyncio
-import collections
 import contextlib
 import dataclasses
 import random
@@ -21,38 +26,35 @@ import time
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 
-from ocisource import errors, logs
+from ocisource import logs, metrics
 from ocisource.api import meta
-from ocisource.kube import answers, client, correlator, patch, resources
-from ocisource.net import backoff
+from ocisource.kube import client, correlator, delivery, lanes, losses, ratelimit, resources
 from ocisource.wire import timestamps
 
 NORMAL: typing.Final = "Normal"
 WARNING: typing.Final = "Warning"
-
-_SERVER_ERROR = 500
-_TOO_MANY = 429
-_UNAUTHORIZED = 401
 
 _log = logs.get("events")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RecorderSettings:
-    """How events are written: ``queue`` of them wait at most, each is tried ``attempts`` times.
+    """How events are written; ``message`` characters are kept of a text.
 
-    ``message`` characters are kept of a text.
+    ``news`` and ``routine`` are how many wait at most in each lane. ``writers`` write news at the
+    same time; routine has one, that writes ``routine_burst`` at once and then ``routine_qps`` a
+    second: with a few hundred objects nobody sees a difference.
     """
 
-    queue: int = 1000
-    attempts: int = 12
+    news: int = 20_000
+    routine: int = 1000
+    writers: int = 4
+    routine_qps: float = 10.0
+    routine_burst: int = 300
     message: int = 16 * 1024
-    retry: backoff.Backoff
 
 
-DEFAULTS: typing.Final = RecorderSettings(
-    retry=backoff.Backoff(initial=1.0, factor=2.0, cap=10.0, jitter=0.5)
-)
+DEFAULTS: typing.Final = RecorderSettings()
 
 
 class Forwarder(typing.Protocol):
@@ -83,30 +85,55 @@ class Recorder:
         host: str = "",
         forwarder: Forwarder | None = None,
         settings: RecorderSettings = DEFAULTS,
+        observed: metrics.Metrics | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
     ) -> None:
-        self._api = api
         self._source = resources.EventSource(component=component)
         self._host = host
         self._forwarder = forwarder
         self._settings = settings
         self._wall = wall
-        self._sleep = sleep
-        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
-        self._correlator = correlator.Correlator(clock=clock)
-        # What waits, by what it is a repetition of: a later count takes the earlier one's place.
-        self._queue: collections.OrderedDict[correlator.Key, resources.Event] = (
-            collections.OrderedDict()
+        self._delivery = delivery.Delivery(
+            api,
+            sleep=sleep,
+            rng=rng or random.Random(),  # noqa: S311 - spreads retries, guards nothing
         )
-        self._written: correlator.Recent[str] = correlator.Recent(correlator.DEFAULTS.memory)
-        self._has_work = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._correlator = correlator.Correlator(clock=clock)
+        self._news = lanes.Lane(settings.news)
+        self._routine = lanes.Lane(settings.routine)
+        self._pace = ratelimit.TokenBucket(
+            qps=settings.routine_qps, burst=settings.routine_burst, clock=clock, sleep=sleep
+        )
         self._last_nanoseconds = 0
-        self.dropped = 0
+        self.lost = losses.Losses(
+            "news",
+            write=_log.error,
+            message="events are dropped",
+            cause="the API server does not take them in time",
+            observed=observed,
+            clock=clock,
+        )
+        self.lost_routine = losses.Losses(
+            "routine",
+            write=_log.info,
+            message="events that tell nothing new are dropped",
+            cause="there are more of them than are written in a second",
+            observed=observed,
+            clock=clock,
+        )
+
+    def has_room_for_routine(self) -> bool:
+        """Whether one more routine event can wait; if not, it counts as dropped.
+
+        Asked first where most runs find nothing new: what is dropped should cost nothing.
+        """
+        if self._routine.is_full:
+            self.lost_routine.add()
+            return False
+        return True
 
     def record(
         self,
@@ -117,8 +144,12 @@ class Recorder:
         message: str,
         annotations: Mapping[str, str] | None = None,
         is_trace: bool = False,
+        is_routine: bool = False,
     ) -> None:
-        """Record an event; a trace is for Kubernetes alone and goes to no forwarder."""
+        """Record an event; a trace is for Kubernetes alone and goes to no forwarder.
+
+        A routine event tells that nothing is new.
+        """
         now = self._wall()
         if self._forwarder is not None and not is_trace:
             self._forwarder.forward(
@@ -140,34 +171,47 @@ class Recorder:
         found = self._correlator.correlate(event)
         if found is None:
             return
-        if found.key not in self._queue and len(self._queue) >= self._settings.queue:
-            self.dropped += 1
-            if self.dropped == 1:
-                _log.error("events are dropped", error="the API server does not take them in time")
-            return
-        self._queue[found.key] = found.event
-        self._idle.clear()
-        self._has_work.set()
+        lane = self._routine if is_routine else self._news
+        if not lane.put(found.key, found.event):
+            self._losses(lane).add()
 
     async def run(self) -> None:
         """Write events until cancelled."""
-        while True:
-            while not self._queue:
-                self._has_work.clear()
-                self._idle.set()
-                await self._has_work.wait()
-            key, event = self._queue.popitem(last=False)
-            try:
-                await self._write(key, event)
-            except Exception as exc:  # noqa: BLE001 - one event must not end the writing of others
-                _log.error("unable to write event", error=str(exc) or type(exc).__name__)
+        async with asyncio.TaskGroup() as writers:
+            for _ in range(self._settings.writers):
+                writers.create_task(self._write_all(self._news))
+            writers.create_task(self._write_all(self._routine, pace=self._pace))
 
     async def flush(self, grace: float) -> bool:
-        """Wait until all events are written, ``grace`` seconds at most; True if they are."""
+        """Wait until all events are written, ``grace`` seconds at most; True if they are.
+
+        For a stop: from now on routine is written without its pace.
+        """
+        self._pace.lift()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
-                await self._idle.wait()
-        return self._idle.is_set()
+                await self._news.wait_idle()
+                await self._routine.wait_idle()
+                return True
+        return False
+
+    async def _write_all(
+        self, lane: lanes.Lane, *, pace: ratelimit.TokenBucket | None = None
+    ) -> None:
+        while True:
+            key, event = await lane.take()
+            try:
+                if pace is not None:
+                    await pace.take()
+                if not await self._delivery.write(lane, key, lane.newest(key, event)):
+                    self._losses(lane).add()
+            except Exception as exc:  # noqa: BLE001 - one event must not end the writing of others
+                _log.error("unable to write event", error=str(exc) or type(exc).__name__)
+            finally:
+                lane.done(key)
+
+    def _losses(self, lane: lanes.Lane) -> losses.Losses:
+        return self.lost if lane is self._news else self.lost_routine
 
     def _event(
         self,
@@ -199,50 +243,3 @@ class Recorder:
             reporting_component=self._source.component,
             reporting_instance=self._host,
         )
-
-    async def _write(self, key: correlator.Key, event: resources.Event) -> None:
-        for attempt in range(self._settings.attempts):
-            try:
-                await self._send(key, event)
-            except errors.APIStatusError as exc:
-                if exc.code < _SERVER_ERROR and exc.code not in {_TOO_MANY, _UNAUTHORIZED}:
-                    # A namespace that is going away, say: trying again would not help.
-                    _log.debug("event was rejected", error=exc.text)
-                    return
-                failure: errors.OcisourceError = exc
-            except (errors.TransportError, errors.CredentialError) as exc:
-                failure = exc
-            else:
-                return
-            if attempt == self._settings.attempts - 1:
-                _log.error("unable to write event", error=failure.text)
-                return
-            await self._sleep(self._settings.retry.delay(attempt, rng=self._rng))
-            # What was recorded meanwhile holds this one.
-            event = self._queue.pop(key, event)
-
-    async def _send(self, key: correlator.Key, event: resources.Event) -> None:
-        if self._written.get(key) == event.metadata.name:
-            change = {
-                "count": event.count,
-                "lastTimestamp": event.last_timestamp,
-                "message": event.message,
-            }
-            try:
-                await self._api.patch(
-                    resources.EVENTS,
-                    event.metadata.name,
-                    patch.merge(change),
-                    namespace=event.metadata.namespace,
-                )
-            except errors.APIStatusError as exc:
-                if not answers.is_not_found(exc):
-                    raise
-            else:
-                return
-        try:
-            await self._api.create(resources.EVENTS, event, namespace=event.metadata.namespace)
-        except errors.APIStatusError as exc:
-            if not answers.is_already_there(exc):
-                raise
-        self._written.put(key, event.metadata.name)

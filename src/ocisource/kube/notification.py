@@ -15,13 +15,13 @@ from collections.abc import Awaitable, Callable, Mapping
 import aiohttp
 import msgspec
 
-from ocisource import logs
-from ocisource.kube import events, resources
+from ocisource import logs, metrics
+from ocisource.kube import events, losses, resources
 from ocisource.net import backoff, redact
 from ocisource.wire import timestamps
 
 TIMEOUT = 5.0  # seconds for one POST
-QUEUE = 1000  # events that wait at most; further ones are dropped
+QUEUE = 20_000  # events that wait at most, those of a cold start; further ones are dropped
 MAX_AGE = 600.0  # seconds after which an event that still waits is of no use to anybody
 _RETRY: typing.Final = backoff.Backoff(initial=1.0, factor=2.0, cap=30.0, jitter=0.2, attempts=5)
 _SERVER_ERROR = 500
@@ -54,6 +54,8 @@ class Notifier:
         *,
         component: str,
         host: str,
+        observed: metrics.Metrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
@@ -66,7 +68,14 @@ class Notifier:
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._queue: collections.deque[tuple[float, _Body]] = collections.deque()
         self._has_work = asyncio.Event()
-        self.dropped = 0
+        self.lost = losses.Losses(
+            "receiver",
+            write=_log.error,
+            message="events are not forwarded",
+            cause="the receiver does not take them in time",
+            observed=observed,
+            clock=clock,
+        )
 
     def forward(
         self,
@@ -80,11 +89,7 @@ class Notifier:
     ) -> None:
         """Let an event wait for its turn."""
         if len(self._queue) >= QUEUE:
-            self.dropped += 1
-            if self.dropped == 1:
-                _log.error(
-                    "unable to record event", error="the receiver does not take them in time"
-                )
+            self.lost.add()
             return
         body = _Body(
             involved_object=about,
@@ -110,8 +115,10 @@ class Notifier:
                     self._has_work.clear()
                     await self._has_work.wait()
                 at, body = self._queue.popleft()
-                if self._wall() - at <= MAX_AGE:
-                    await self._deliver(session, body)
+                if self._wall() - at > MAX_AGE:
+                    self.lost.add()
+                    continue
+                await self._deliver(session, body)
 
     async def _deliver(self, session: aiohttp.ClientSession, body: _Body) -> None:
         content = msgspec.json.encode(body)

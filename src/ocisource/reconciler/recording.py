@@ -4,29 +4,24 @@ import dataclasses
 import typing
 
 from ocisource.api import ocirepository
-from ocisource.kube import events, ratelimit, resources
+from ocisource.kube import events, resources
 from ocisource.reconciler import notify, reasons
 
-# Of "nothing new" so many are told a second, for all objects together. With thousands of objects
-# they would be most of the requests to the API server, and most of the work of this process.
-ROUTINE_RATE: typing.Final = 5.0
-ROUTINE_BURST: typing.Final = 100
+# What most runs end with. Everything else tells of a change.
+_ROUTINE: typing.Final = frozenset({reasons.ARTIFACT_UP_TO_DATE})
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class EventRecorder:
-    """Fills in whom an event is about, and the annotations that users put on their object.
-
-    ``routine`` is the budget for ArtifactUpToDate.
-    """
+    """Fills in whom an event is about, and the annotations that users put on their object."""
 
     recorder: events.Recorder
     api_version: str
-    routine: ratelimit.TokenBucket
 
     def record(self, obj: ocirepository.OCIRepository, event: notify.Event) -> None:
         """Tell an event about an object; never waits."""
-        if event.reason == reasons.ARTIFACT_UP_TO_DATE and not self.routine.try_take():
+        is_routine = event.reason in _ROUTINE
+        if is_routine and not self.recorder.has_room_for_routine():
             return
         meta = obj.metadata
         passed_on = {
@@ -48,4 +43,5 @@ class EventRecorder:
             message=event.message,
             annotations=passed_on | event.annotations,
             is_trace=event.is_trace,
+            is_routine=is_routine,
         )
