@@ -1,5 +1,6 @@
 """Every part starts, does what it is for, and is gone afterwards."""
 
+import fcntl
 import json
 import pathlib
 import ssl
@@ -32,6 +33,15 @@ def _open(url: str, *handlers: urllib.request.BaseHandler) -> int:
     except urllib.error.HTTPError as error:
         with error:
             return error.code
+
+
+def test_a_free_port_is_given_to_one_run_of_the_tests_alone() -> None:
+    """Whoever else asks finds it locked, whether or not somebody listens on it yet."""
+    first, second = ports.free(2)
+    assert first != second
+    assert not ports.is_listening(first)
+    with (ports.LOCKS / str(first)).open() as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_registry_answers_and_its_requests_are_counted(

@@ -12,12 +12,4 @@ ROWS: typing.Final = {"K": 18, "U": 5}
 NOT_APPLICABLE: typing.Final = {
     "F8": "there is no working directory that could be missing: a layer is never unpacked to disk",
     "F9": "there is no working directory that could be a file (InvalidPath)",
-    "K5": "no step answers with a requeue: the first run adds the finalizer and goes on",
-    "K6": "no step answers with a requeue: the first run adds the finalizer and goes on",
-    "K9": "no step of this kind raises a waiting error",
-    "K11": "no step of this kind raises an error that is to be ignored",
-}
-LATER: typing.Final = {
-    "C12": "login to a cloud's registry: tested where the providers are built",
-    "C19": "workload identity of a ServiceAccount: tested where the providers are built",
 }

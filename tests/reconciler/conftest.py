@@ -1,6 +1,5 @@
 """The reconciler's tests run against every API server there is."""
 
-import asyncio
 import contextlib
 import pathlib
 import uuid
@@ -49,11 +48,7 @@ async def world(
 @pytest.fixture
 async def recorded(world: worlds.World) -> AsyncIterator[worlds.World]:
     """A world whose every status is recorded, and found valid at the end of the test."""
-    watching = asyncio.create_task(world.watch())
-    try:
+    async with world.recording():
         yield world
-    finally:
-        watching.cancel()
-        await asyncio.wait([watching])
     assert world.history, "nothing was recorded"
     histories.check(world.history)

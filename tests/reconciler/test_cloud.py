@@ -60,11 +60,13 @@ async def account(world: World, name: str, annotations: Mapping[str, str]) -> No
     )
 
 
-async def test_no_cloud_environment_fails_where_the_registry_first_asks(world: World) -> None:
+async def test_c12_no_cloud_environment_fails_where_the_registry_first_asks(
+    recorded: World,
+) -> None:
     """The login is lazy: what fails is the digest look-up."""
-    async with world.controller():
-        await world.declare(url=f"oci://{HOST}/app", provider="aws")
-        obj = await world.failed(PULL_FAILED)
+    async with recorded.controller():
+        await recorded.declare(url=f"oci://{HOST}/app", provider="aws")
+        obj = await recorded.failed(PULL_FAILED)
     ready = worlds.condition(obj, "Ready")
     assert ready is not None
     assert ready.message.startswith(
@@ -105,8 +107,9 @@ async def test_secrets_win_over_the_cloud(world: World) -> None:
             await world.ready(name)
 
 
-async def test_an_identity_of_ones_own_needs_the_feature_gate(world: World) -> None:
+async def test_c19_an_identity_of_ones_own_needs_the_feature_gate(recorded: World) -> None:
     """Off: stalled, and nothing said about a fetch. On: it goes on where it should."""
+    world = recorded
     await account(world, "reader", {})
     async with world.controller():
         await world.declare(url=f"oci://{HOST}/app", provider="aws", serviceAccountName="reader")

@@ -1,9 +1,5 @@
 """The life of an OCIRepository: fetched, changed, failing, recovered, suspended, deleted."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-
 import pytest
 
 from ocisource.api import ocirepository
@@ -14,21 +10,10 @@ FILES = {"kustomize/deployment.yaml": b"kind: Deployment\n", "logo.png": b"png"}
 PULL_FAILED = "OCIArtifactPullFailed"
 
 
-@contextlib.asynccontextmanager
-async def watching(world: World) -> AsyncIterator[None]:
-    """Record the history of states meanwhile."""
-    task = asyncio.create_task(world.watch())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
 async def test_a_declared_repository_becomes_a_served_artifact(world: World) -> None:
     """Revision, checksum, path, conditions and events are as documented."""
     digest = await world.push("podinfo", "latest", FILES)
-    async with watching(world), world.controller() as running:
+    async with world.recording(), world.controller() as running:
         await world.declare()
         obj = await world.ready()
         event = await world.event("NewArtifact")
@@ -76,7 +61,7 @@ async def test_a_moved_tag_brings_a_new_artifact_and_is_outdated_meanwhile(world
         await world.ready()
         second = await world.push("podinfo", "latest", {"a.yaml": b"a: 2\n"})
         assert first != second
-        async with watching(world):
+        async with world.recording():
             await world.request("podinfo", "now")
             obj = await world.until(
                 lambda o: (

@@ -30,8 +30,8 @@ ORIGIN = {
     "org.opencontainers.image.source": "https://github.com/stefanprodan/podinfo",
     "org.opencontainers.image.revision": "6.1.8/b3b00fe35424a45d373bf4c7214178bc36fd7872",
 }
-WAIT_SECONDS = 20.0
-_POLL_SECONDS = 0.02
+WAIT_SECONDS = 60.0  # a bound for what never comes, not a measure: the machine may be busy
+POLL_SECONDS = 0.02
 
 Object = ocirepository.OCIRepository
 
@@ -104,7 +104,7 @@ async def push(
 
 @dataclasses.dataclass(slots=True)
 class World:
-    """One namespace; ``history`` holds every status that a watcher saw, in order."""
+    """One namespace; ``history`` holds every state that was recorded, in order."""
 
     api: client.Client
     namespace: str
@@ -115,6 +115,7 @@ class World:
     settings: settings.Settings
     running: serve.Running | None = None
     history: list[Object] = dataclasses.field(default_factory=list)
+    recorded_from: int | None = None  # the version that the record begins after
 
     @contextlib.asynccontextmanager
     async def controller(self, **changes: Any) -> AsyncIterator[serve.Running]:
@@ -184,8 +185,11 @@ class World:
         obj = await self.get(name)
         while not holds(obj):
             assert time.monotonic() < end, f"{what or 'not reached'}: {obj.status}"
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
             obj = await self.get(name)
+        while not self._is_recorded(obj):
+            assert time.monotonic() < end, f"not seen by the watch: {obj.status}"
+            await asyncio.sleep(POLL_SECONDS)
         return obj
 
     async def ready(self, name: str = "podinfo") -> Object:
@@ -211,7 +215,7 @@ class World:
         end = time.monotonic() + WAIT_SECONDS
         while any(o.metadata.name == name for o in await self.objects()):
             assert time.monotonic() < end, f"{name} is still there"
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def objects(self) -> tuple[Object, ...]:
         """All objects of the namespace."""
@@ -234,7 +238,7 @@ class World:
                 if found_reason == reason:
                     return type_, message
             assert time.monotonic() < end, f"no event {reason}, but {found}"
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def push(
         self, name: str, tag: str, files: Mapping[str, bytes], **more: Any
@@ -258,13 +262,42 @@ class World:
         assert obj.status.artifact is not None
         return self.settings.storage_path / obj.status.artifact.path
 
-    async def watch(self) -> None:
-        """Record every state of every object until cancelled."""
+    @contextlib.asynccontextmanager
+    async def recording(self) -> AsyncIterator[None]:
+        """Record every state of every object from now on; ``until`` then waits for the record."""
         scope = client.Scope(namespace=self.namespace)
-        async with contextlib.aclosing(self.api.watch(self.resource, scope)) as events:
+        # From a known version on: however late the watch begins, it misses nothing.
+        listing = await self.api.list(self.resource, scope)
+        watching = asyncio.create_task(self._watch(scope, listing.resource_version))
+        self.recorded_from = int(listing.resource_version)
+        try:
+            yield
+        finally:
+            self.recorded_from = None
+            watching.cancel()
+            await asyncio.wait([watching])
+        if not watching.cancelled():
+            watching.result()
+
+    async def _watch(self, scope: client.Scope, version: str) -> None:
+        watch = self.api.watch(self.resource, scope, resource_version=version)
+        async with contextlib.aclosing(watch) as events:
             async for event in events:
                 if event.obj is not None:
                     self.history.append(event.obj)
+
+    def _is_recorded(self, obj: Object) -> bool:
+        """Whether the record, if there is one, has this state: an object's versions only grow."""
+        version = int(obj.metadata.resource_version)
+        return (
+            self.recorded_from is None
+            or version <= self.recorded_from
+            or any(
+                seen.metadata.name == obj.metadata.name
+                and int(seen.metadata.resource_version) >= version
+                for seen in reversed(self.history)
+            )
+        )
 
 
 def condition(obj: Object, type_: str) -> conditions.Condition | None:
