@@ -1,16 +1,69 @@
 """Log files."""
 
+import asyncio
+import contextlib
+import io
+import json
 import logging
 import logging.handlers
 import pathlib
+import re
+from collections.abc import Iterator
 
 from ocisource import logs
 
 
+async def test_a_line_has_the_fields_of_logger_task_and_call() -> None:
+    """As JSON under Flux's keys; what a task says of itself ends with the task."""
+    stream = io.StringIO()
+
+    async def run() -> None:
+        logs.during(name="podinfo", reconcileID=Lazy())
+        logs.get("ocirepository", controllerKind="OCIRepository").error("it broke", error="full")
+
+    with _set_up(stream):
+        await asyncio.create_task(run())
+        logs.get("replica").info("starting manager")
+        logs.get("replica").debug("not shown")
+    first, second = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first.pop("ts"))
+    assert first == {
+        "level": "error",
+        "msg": "it broke",
+        "logger": "ocirepository",
+        "controllerKind": "OCIRepository",
+        "name": "podinfo",
+        "reconcileID": "made late",
+        "error": "full",
+    }
+    assert (second["level"], second["msg"]) == ("info", "starting manager")
+    assert "name" not in second
+
+
+class Lazy:
+    """A value that makes its text when a line is written."""
+
+    def __str__(self) -> str:
+        return "made late"
+
+
+@contextlib.contextmanager
+def _set_up(stream: io.StringIO | None, folder: pathlib.Path | None = None) -> Iterator[None]:
+    try:
+        logs.setup(level="info", encoding="json", stream=stream, folder=folder)
+        yield
+    finally:
+        root = logging.getLogger("ocisource")
+        for handler in list(root.handlers):
+            root.removeHandler(handler)
+            handler.close()
+        root.propagate = True
+        root.setLevel(logging.NOTSET)
+
+
 def test_log_files_are_private_also_after_rotation(tmp_path: pathlib.Path) -> None:
     """Nobody but their owner reads them, whatever the umask."""
-    try:
-        logs.setup(level="info", encoding="json", stream=None, folder=tmp_path / "logs")
+    with _set_up(None, tmp_path / "logs"):
         logs.get("test").info("first")
         for handler in logging.getLogger("ocisource").handlers:
             if isinstance(handler, logging.handlers.RotatingFileHandler):
@@ -20,10 +73,3 @@ def test_log_files_are_private_also_after_rotation(tmp_path: pathlib.Path) -> No
         assert [file.name for file in files] == ["ocisource.log", "ocisource.log.1"]
         assert [file.stat().st_mode & 0o777 for file in files] == [0o600, 0o600]
         assert ["second" in files[0].read_text(), "first" in files[1].read_text()] == [True, True]
-    finally:
-        root = logging.getLogger("ocisource")
-        for handler in list(root.handlers):
-            root.removeHandler(handler)
-            handler.close()
-        root.propagate = True
-        root.setLevel(logging.NOTSET)

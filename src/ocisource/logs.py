@@ -1,9 +1,11 @@
 """Structured logs: one JSON object a line with Flux's keys, or one readable line on a terminal.
 
 ``level`` is trace, debug, info or error; ``ts`` ISO 8601 UTC with milliseconds; ``msg`` the text;
-further keys are the fields bound to the logger and those of the call.
+further keys are the fields bound to the logger, those of the task it is used in (``during``), and
+those of the call.
 """
 
+import contextvars
 import datetime
 import io
 import json
@@ -12,7 +14,9 @@ import logging.handlers
 import os
 import pathlib
 import sys
+import types
 import typing
+from collections.abc import Mapping
 
 TRACE = 5
 LEVELS: dict[str, int] = {
@@ -28,6 +32,20 @@ FILE_COUNT = 4  # rotated files kept beside the current one
 _ROOT = "ocisource"
 _FIELDS = "ocisource_fields"
 _COLOURS = {"trace": "2", "debug": "2", "info": "32", "error": "31"}
+
+
+_NOTHING: Mapping[str, object] = types.MappingProxyType({})
+_during: contextvars.ContextVar[Mapping[str, object]] = contextvars.ContextVar(
+    "during", default=_NOTHING
+)
+
+
+def during(**fields: object) -> None:
+    """From now on write these fields with every line of the present task, whoever logs it.
+
+    A value may make its text only when a line is written, in its ``__str__``.
+    """
+    _during.set({**_during.get(), **fields})
 
 
 class Log:
@@ -65,7 +83,8 @@ class Log:
 
     def _write(self, level: int, message: str, fields: dict[str, object]) -> None:
         if self._logger.isEnabledFor(level):
-            self._logger.log(level, message, extra={_FIELDS: self._fields | fields})
+            said = {**self._fields, **_during.get(), **fields}
+            self._logger.log(level, message, extra={_FIELDS: said})
 
 
 def get(name: str, **fields: object) -> Log:

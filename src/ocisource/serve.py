@@ -244,6 +244,7 @@ class _Parts:
             observed=self.metrics,
             durations=durations,
             log=_log(),
+            kind=ocirepository.KIND,
         )
         handlers = triggers.Triggers(queue=queue, runs=runs, objects=known, uses=uses, pace=pace)
         objects.add_handler(handlers.ocirepositories())

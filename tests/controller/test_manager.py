@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import dataclasses
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from ocisource import errors, metrics
+from ocisource import errors, logs, metrics
 from ocisource.controller import manager, measures, request, workqueue
 from tests.simulators import faketime
 
@@ -32,7 +33,7 @@ class Works:
 
 @contextlib.asynccontextmanager
 async def working(
-    reconcile: Reconcile, *, concurrency: int = 2, grace: float = 5.0
+    reconcile: Reconcile, *, concurrency: int = 2, grace: float = 5.0, kind: str = ""
 ) -> AsyncIterator[Works]:
     """A running controller, stopped at the end."""
     time = faketime.FakeTime()
@@ -49,6 +50,7 @@ async def working(
         concurrency=concurrency,
         observed=observed,
         clock=time.clock,
+        kind=kind,
     )
     task = asyncio.create_task(controller.run(grace=grace))
     works = Works(controller, queue, time, observed, task)
@@ -141,6 +143,28 @@ async def test_a_bug_in_a_run_ends_no_worker() -> None:
         works.queue.add(B)
         await works.time.advance(10)
         assert runs.keys == [A, B, A, B]
+
+
+async def test_all_lines_of_a_run_bear_its_id_and_whom_it_is_about(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Also those that lower rooms write, and the line of its failure; the next run has another."""
+    caplog.set_level("INFO", "ocisource")
+
+    async def runs(key: request.Request) -> request.Result:
+        logs.get("registry").info("asked", host="127.0.0.1")
+        raise errors.StorageError("full")
+
+    async with working(runs, kind="Thing") as works:
+        works.queue.add(A)
+        await works.time.advance(0.75)
+    lines = [record.__dict__["ocisource_fields"] for record in caplog.records]
+    about = {"namespace": A.namespace, "name": A.name}
+    assert all(about.items() <= line.items() and line["Thing"] == about for line in lines)
+    assert [line.get("host") for line in lines] == ["127.0.0.1", None, "127.0.0.1", None]
+    ids = [str(line["reconcileID"]) for line in lines]
+    assert ids[0] == ids[1] != ids[2] == ids[3]
+    assert all(str(uuid.UUID(each)) == each for each in ids)
 
 
 async def test_a_key_is_never_reconciled_twice_at_once() -> None:

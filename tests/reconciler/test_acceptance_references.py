@@ -104,6 +104,30 @@ def test_a9_a_url_without_its_scheme_is_refused() -> None:
     assert caught.value.reason == "URLInvalid"
 
 
+async def test_a_ranges_and_filters_decide_in_the_life_of_an_object_too(recorded: World) -> None:
+    """A4 to A7: what resolves, resolves to the same; what does not is told in its words."""
+    world = recorded
+    pushed = {tag: await world.push("podinfo", tag, {"v.txt": tag.encode()}) for tag in TAGS}
+    wanted = {
+        "a4": ({"semver": ">= 6.1.6 < 6.2"}, "6.1.6"),
+        "a5": ({"semver": "~6.1.x"}, "6.1.6"),
+        "a6": ({"semver": ">= 6.1.x-0", "semverFilter": ".*-rc.*"}, "6.1.6-rc.1"),
+    }
+    async with world.controller():
+        for name, (ref, _) in wanted.items():
+            await world.declare(name, repository="podinfo", ref=ref)
+        ref = {"semver": ">= 6.1.x-0", "semverFilter": ".*-alpha.*"}
+        await world.declare("a7", repository="podinfo", ref=ref)
+        for name, (_, tag) in wanted.items():
+            artifact = (await world.ready(name)).status.artifact
+            assert artifact is not None
+            assert artifact.revision == pushed[tag].hex, name
+        obj = await world.failed("ReadOperationFailed", "a7")
+        assert worlds.state(obj)["Ready"][2].endswith(
+            "/podinfo': no match found for semver: >= 6.1.x-0"
+        )
+
+
 async def test_a10_a_url_with_a_tag_stalls(recorded: World) -> None:
     """Stalled with URLInvalid, the generation observed, not tried again."""
     async with recorded.controller():

@@ -1,6 +1,7 @@
 """Acceptance cases K that need a whole run: what is run again at once, later, or not at all."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -93,3 +94,27 @@ async def test_k11_an_error_that_does_no_harm_is_ignored(
     assert worlds.state(obj)["Ready"][:2] == ("True", "Succeeded")
     said = [line.__dict__["ocisource_fields"]["error"] for line in caplog.records]
     assert said == ["cannot remove old.tar.gz: no permission"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        pytest.param({"ref": {"tag": "0.0.1"}}, PULL_FAILED, id="failing"),
+        pytest.param({"url": "oci://ghcr.io/test/test:v1"}, "URLInvalid", id="stalled"),
+    ],
+)
+async def test_k4_a_request_counts_as_handled_by_a_run_that_fails_too(
+    recorded: World, spec: dict[str, Any], reason: str
+) -> None:
+    """Whoever asked must not wait for ever; an empty token counts as well."""
+    world = recorded
+    async with world.controller():
+        await world.declare(**spec)
+        await world.failed(reason)
+        for token in ("now", ""):
+            await world.request("podinfo", token)
+            obj = await world.until(
+                lambda o, token=token: o.status.last_handled_reconcile_at == token  # type: ignore[misc]
+            )
+            assert worlds.state(obj)["Ready"][:2] == ("False", reason)
+            assert ("Stalled" in worlds.state(obj)) is (reason == "URLInvalid")

@@ -13,6 +13,7 @@ import asyncio
 import random
 import time
 import typing
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
 from ocisource import errors, logs, metrics
@@ -50,7 +51,9 @@ class Controller:
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
         log: logs.Log | None = None,
+        kind: str = "",
     ) -> None:
+        """``kind`` is what the objects are called in lines of log."""
         self.name = name
         self.queue = queue
         self._reconcile = reconcile
@@ -63,6 +66,7 @@ class Controller:
         self._runs: dict[request.Request, asyncio.Task[request.Result]] = {}
         self._called_off: set[request.Request] = set()
         self._log = log or logs.get("controller", controller=name)
+        self._kind = kind
         # Looked up once: every run counts.
         self._active = None if observed is None else observed.active_workers.labels(name)
         self._time = None if observed is None else observed.reconcile_time.labels(name)
@@ -135,17 +139,18 @@ class Controller:
 
     async def _handle(self, key: request.Request) -> None:
         began = self._clock()
-        run = asyncio.create_task(self._run_once(key), name=f"{self.name} {key}")
+        run_id = _RunID(self._rng)
+        run = asyncio.create_task(self._run_once(key, run_id), name=f"{self.name} {key}")
         self._runs[key] = run
         try:
             result = await run
         except asyncio.CancelledError:
             if _is_being_cancelled():
                 raise
-            outcome = self._abandon(key)
+            outcome = self._abandon(key, run_id)
         except Exception as exc:  # noqa: BLE001 - whatever a run raises must not end its worker
             outcome = "error"
-            self._retry(key, exc)
+            self._retry(key, exc, run_id)
         else:
             outcome = self._requeue(key, result)
         finally:
@@ -159,15 +164,16 @@ class Controller:
         if self._durations is not None:
             self._durations.observe(key, seconds)
 
-    async def _run_once(self, key: request.Request) -> request.Result:
+    async def _run_once(self, key: request.Request, run_id: "_RunID") -> request.Result:
+        logs.during(**self._subject(key, run_id))
         # Whatever the function does before its first wait must not happen in the worker either.
         return await self._reconcile(key)
 
-    def _abandon(self, key: request.Request) -> str:
+    def _abandon(self, key: request.Request, run_id: "_RunID") -> str:
         if key in self._called_off:
-            self._log.debug("run called off", namespace=key.namespace, name=key.name)
+            self._log.debug("run called off", **self._subject(key, run_id))
             return "requeue"
-        self._retry(key, errors.AbandonedError("the run was cancelled from within"))
+        self._retry(key, errors.AbandonedError("the run was cancelled from within"), run_id)
         return "error"
 
     def _requeue(self, key: request.Request, result: request.Result) -> str:
@@ -180,7 +186,15 @@ class Controller:
         self.queue.add_after(key, result.requeue_after, request.Priority.INTERVAL)
         return "requeue_after"
 
-    def _retry(self, key: request.Request, exc: Exception) -> None:
+    def _subject(self, key: request.Request, run_id: "_RunID") -> dict[str, object]:
+        """Whom a line is about, under controller-runtime's keys."""
+        subject: dict[str, object] = {"namespace": key.namespace, "name": key.name}
+        if self._kind:
+            subject[self._kind] = dict(subject)
+        subject["reconcileID"] = run_id
+        return subject
+
+    def _retry(self, key: request.Request, exc: Exception, run_id: "_RunID") -> None:
         retry_after: float | None = getattr(exc, "retry_after", None)
         if retry_after is None:
             delay = self.queue.add_rate_limited(key)
@@ -190,11 +204,10 @@ class Controller:
         is_expected = isinstance(exc, errors.OcisourceError)
         self._log.error(
             "Reconciler error",
-            namespace=key.namespace,
-            name=key.name,
             error=exc.text if isinstance(exc, errors.OcisourceError) else _described(exc),
             retryAfter=round(delay, 3),
             **({} if is_expected else {"stacktrace": _stack(exc)}),
+            **self._subject(key, run_id),
         )
         if self._observed is not None:
             self._observed.reconcile_errors.labels(self.name).inc()
@@ -202,6 +215,21 @@ class Controller:
     def _count_active(self, change: int) -> None:
         if self._active is not None:
             self._active.inc(change)
+
+
+class _RunID:
+    """The id of one run, a random UUID, made when a line first shows it: most runs log nothing."""
+
+    __slots__ = ("_rng", "_text")
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._text = ""
+
+    def __str__(self) -> str:
+        if not self._text:
+            self._text = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+        return self._text
 
 
 def _is_being_cancelled() -> bool:
