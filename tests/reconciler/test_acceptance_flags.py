@@ -68,6 +68,23 @@ def test_u_flag_before_environment_before_default(
     assert _chosen(*arguments, **environ).metrics_addr == expected
 
 
+@pytest.mark.parametrize(
+    ("variable", "field"),
+    [
+        ("METRICS_ADDR", "metrics_addr"),
+        ("EVENTS_ADDR", "events_addr"),
+        ("STORAGE_PATH", "storage_path"),
+        ("STORAGE_ADDRESS", "storage_addr"),
+        ("STORAGE_ADV_ADDR", "storage_adv_addr"),
+    ],
+)
+def test_every_variable_of_the_reference_is_read(variable: str, field: str) -> None:
+    """And an empty one leaves the default."""
+    text = "http://127.0.0.1:7" if field == "events_addr" else "127.0.0.1:7"
+    assert str(getattr(_chosen(**{variable: text}), field)) == text
+    assert getattr(_chosen(**{variable: ""}), field) == getattr(settings.Settings(), field)
+
+
 def test_u3_jitter_may_be_off_but_never_whole() -> None:
     """100 refuses to start, 0 means the exact interval."""
     with pytest.raises(errors.UsageError, match="interval-jitter-percentage"):
@@ -117,11 +134,34 @@ def test_u5_a_default_service_account_needs_its_gate() -> None:
         (("--min-retry-delay=2m", "--max-retry-delay=1m"), "--min-retry-delay is longer"),
         (("--artifact-digest-algo=blake3",), "artifact-digest-algo"),
         (("--concurrent=0",), "concurrent"),
+        (("--watch-label-selector=a in",), "--watch-label-selector: "),
+        (("--events-addr=notification-controller",), "is not an http or https URL"),
+        (("--events-addr=http://[",), "is not an http or https URL"),
+        (("--events-addr=ftp://u:secret@host/",), r"--events-addr 'ftp://[^']*host/' is not an"),
+        (("--health-addr=:8080",), "--metrics-addr :8080 and --health-addr :8080 are the same"),
+        (
+            ("--storage-addr=127.0.0.1:9440",),
+            "--storage-addr 127.0.0.1:9440 and --health-addr :9440 are the same address",
+        ),
     ],
 )
 def test_unknown_or_contradictory_flags_refuse_to_start(
     arguments: tuple[str, ...], text: str
 ) -> None:
-    """With a line that names the flag."""
-    with pytest.raises(errors.UsageError, match=text):
+    """With a line that names the flag and shows no password."""
+    with pytest.raises(errors.UsageError, match=text) as caught:
         _chosen(*arguments)
+    assert "secret" not in caught.value.text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0"),
+        ("--metrics-addr=127.0.0.1:9", "--health-addr=127.0.0.2:9"),
+        ("--events-addr=http://notification-controller.flux-system.svc.cluster.local./",),
+    ],
+)
+def test_what_only_looks_contradictory_is_taken(arguments: tuple[str, ...]) -> None:
+    """Free ports, hosts of their own, the receiver as Flux's deployment names it."""
+    _chosen(*arguments)

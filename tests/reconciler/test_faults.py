@@ -222,8 +222,8 @@ def _document(name: str, repository: str) -> dict[str, Any]:
 async def test_every_object_returns_to_ready_after_every_fault(
     tmp_path: pathlib.Path, counts: Callable[[int, int], int]
 ) -> None:
-    """1 000 objects (60 in the short run) through thirteen faults, without a restart."""
-    async with staged(tmp_path, counts(1000, 60)) as stage:
+    """1 000 objects (100 in the short run) through thirteen faults, without a restart."""
+    async with staged(tmp_path, counts(1000, 100)) as stage:
         await stage.all_done("0", "at first")
         for number, (what, fault) in enumerate(FAULTS.items(), start=1):
             async with fault(stage):

@@ -1,20 +1,24 @@
 """Flags of the long-running commands, made from the settings' one definition."""
 
+import itertools
 import pathlib
 import re
 import typing
+import urllib.parse
 from collections.abc import Callable, Collection, Mapping
 
 import click
 
 from ocisource import errors, settings
-from ocisource.wire import durations
+from ocisource.net import redact
+from ocisource.wire import durations, selectors
 
 F = typing.TypeVar("F", bound=Callable[..., typing.Any])
 
 _SIZE = re.compile(r"([0-9]+)(Ki|Mi|Gi|Ti)?")
 _SIZE_UNITS = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 _GATES = ("ObjectLevelWorkloadIdentity",)
+_EVERY = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared, not bound: every interface
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 
 
@@ -192,7 +196,49 @@ def read(values: Mapping[str, typing.Any]) -> settings.Settings:
             "--leader-election-lease-duration must be longer than --leader-election-renew-deadline"
             ", and that longer than --leader-election-retry-period"
         )
+    _check_selector(chosen.watch_label_selector)
+    _check_events_address(chosen.events_addr)
+    _check_listeners(chosen)
     return chosen
+
+
+def _check_selector(text: str) -> None:
+    try:
+        selectors.LabelSelector.parse(text)
+    except errors.InvalidInputError as error:
+        raise errors.UsageError(f"--watch-label-selector: {error.text}") from error
+
+
+def _check_events_address(text: str) -> None:
+    if not text:
+        return
+    try:
+        parts = urllib.parse.urlsplit(text)
+        is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise errors.UsageError(
+            f"--events-addr '{redact.url(text)}' is not an http or https URL: write for example "
+            "http://notification-controller.flux-system.svc.cluster.local./"
+        )
+
+
+def _check_listeners(chosen: settings.Settings) -> None:
+    """Two listeners on one address: a standby would learn of it only when it comes to lead."""
+    listeners = [
+        (f"--{flag.name}", getattr(chosen, field))
+        for field, flag, _ in settings.flags()
+        if flag.kind is settings.Kind.ADDRESS
+    ]
+    for (one, first), (other, second) in itertools.combinations(listeners, 2):
+        (host, port), (other_host, other_port) = split_address(first), split_address(second)
+        is_shared = host == other_host or not _EVERY.isdisjoint({host, other_host})
+        if port and port == other_port and is_shared:
+            raise errors.UsageError(
+                f"{one} {first} and {other} {second} are the same address: choose another port "
+                "for one of them"
+            )
 
 
 def read_gates(text: str) -> dict[str, bool]:

@@ -11,7 +11,6 @@ import click
 from ocisource import errors, logs, settings
 from ocisource.cli import flags, grammar
 from ocisource.kube import config
-from ocisource.wire import selectors
 
 
 @click.command()
@@ -40,7 +39,6 @@ def controller(
       ocisource controller --watch-label-selector sharding.fluxcd.io/key=shard1
     """  # noqa: D301 - the backspace tells click to keep the lines
     chosen = flags.read(values)
-    _check_selector(chosen.watch_label_selector)
     early = ctx.meta.get(grammar.EARLY, {})
     cluster = config.load(kubeconfig or early.get("kubeconfig"), context or early.get("context"))
     is_terminal = sys.stderr.isatty()
@@ -61,10 +59,3 @@ async def _run(chosen: settings.Settings, cluster: config.ClusterConfig) -> None
         # Where logs are collected, the reason of the end must be one of their lines.
         logs.get("replica").error("stopped", error=error.text)
         raise
-
-
-def _check_selector(text: str) -> None:
-    try:
-        selectors.LabelSelector.parse(text)
-    except errors.InvalidInputError as error:
-        raise errors.UsageError(f"--watch-label-selector: {error.text}") from error
