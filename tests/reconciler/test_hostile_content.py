@@ -3,12 +3,15 @@
 import asyncio
 import io
 import tarfile
+import threading
 import urllib.request
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from aiohttp import web
 
+from ocisource.storage import store
 from tests.reconciler import world as worlds
 from tests.reconciler.world import World
 from tests.simulators import registry as simulators
@@ -151,3 +154,40 @@ async def test_a_newer_generation_does_not_wait_for_an_old_fetch(world: World) -
     assert world.stored(obj) == {"good.yaml": b"good: 1\n"}
     assert f"{old.removeprefix('sha256:')}.tar.gz" not in names
     await asyncio.sleep(0.05)  # the simulator's cut-off handler ends by itself
+
+
+async def test_a_newer_generation_does_not_overtake_a_commit_under_way(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread cannot be called off: the next run begins when it is done, and has the last word."""
+    has_begun, released = asyncio.Event(), threading.Event()
+    loop, publish = asyncio.get_running_loop(), store.LocalStore.publish
+
+    def held(self: store.LocalStore, *args: Any, **more: Any) -> Any:
+        if not released.is_set():
+            loop.call_soon_threadsafe(has_begun.set)
+            assert released.wait(worlds.WAIT_SECONDS)
+        return publish(self, *args, **more)
+
+    monkeypatch.setattr(store.LocalStore, "publish", held)
+    old = await world.push("podinfo", "old", {"old.yaml": b"old"})
+    new = await world.push("podinfo", "new", {"new.yaml": b"new"})
+    async with world.controller() as running:
+        obj = await world.declare(ref={"tag": "old"})
+        await has_begun.wait()
+        obj = await world.declare(ref={"tag": "new"})
+        key = worlds.request_of(obj)
+
+        def is_noticed(_: worlds.Object) -> bool:
+            seen = running.objects.get(key)
+            return seen is not None and seen.metadata.generation == obj.metadata.generation
+
+        await world.until(is_noticed)
+        for _ in range(20):  # what would be overtaking has time to do so
+            await world.get()
+        released.set()
+        obj = await world.ready()
+        latest = world.path(obj).with_name("latest.tar.gz").read_bytes()
+    assert obj.status.artifact is not None
+    assert obj.status.artifact.revision == new.hex != old.hex
+    assert latest == world.path(obj).read_bytes()

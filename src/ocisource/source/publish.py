@@ -92,7 +92,7 @@ class Publisher:
         """Give the staged file its name, durably, and point ``latest.tar.gz`` at it.
 
         ``note`` is kept in the store's record. Raises StorageError; the file that had the name
-        before stays then.
+        before stays then. What has begun is finished, also for a waiter that is cancelled.
         """
         folder = path.rpartition("/")[0]
 
@@ -104,7 +104,7 @@ class Publisher:
             self.store.point_latest(folder, path)
             return stored
 
-        return await self.workers.block(call)
+        return await self.workers.finish(call)
 
     async def discard(self, staged: Staged) -> None:
         """Remove a staged file that nobody wants any more."""

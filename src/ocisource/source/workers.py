@@ -6,6 +6,7 @@ at each block; its result, should there still be one, goes to ``discard``.
 
 import asyncio
 import concurrent.futures
+import contextlib
 import os
 import threading
 import typing
@@ -31,6 +32,21 @@ class Workers:
         """Run a short blocking call (a rename, an fsync) and wait for it."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._blocking, call)
+
+    async def finish(self, call: Callable[[], T]) -> T:
+        """As block(), but a waiter that is cancelled is held until the call has ended.
+
+        For what cannot be called off and must not be overtaken: whoever comes next finds it done.
+        """
+        future = asyncio.get_running_loop().run_in_executor(self._blocking, call)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            while not future.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([future])
+            future.exception()  # nobody else will ask
+            raise
 
     async def pack(
         self, job: Callable[[Callable[[], bool]], T], *, discard: Callable[[T], object]
