@@ -6,6 +6,7 @@ Order of pull Secrets: ``spec.secretRef`` first, then those of the ServiceAccoun
 
 import dataclasses
 import typing
+from collections.abc import Callable
 
 from ocisource import errors, logs
 from ocisource.api import meta, ocirepository
@@ -68,7 +69,7 @@ class AccessReader:
         if _names_nothing(obj.spec):
             self.uses.record(request, frozenset())
             return _INSECURE if obj.spec.insecure else _PLAIN
-        reading = _Reading(self.client, obj)
+        reading = _Reading(self.client, obj, expect=lambda use: self.uses.expect(request, use))
         try:
             return await self._read(reading, obj)
         finally:
@@ -156,14 +157,19 @@ class AccessReader:
 class _Reading:
     """One object's reads; ``seen`` are the uses, whether or not the read succeeded."""
 
-    def __init__(self, client: Reader, obj: ocirepository.OCIRepository) -> None:
+    def __init__(
+        self, client: Reader, obj: ocirepository.OCIRepository, *, expect: Callable[[str], None]
+    ) -> None:
         self._client = client
         self._namespace = obj.metadata.namespace
+        self._expect = expect
         self.seen: set[str] = set()
 
     async def get(self, resource: resources.Resource[resources.T], name: str) -> resources.T:
         """An object of the namespace; raises APIStatusError."""
-        self.seen.add(triggers.use(resource.kind, self._namespace, name))
+        use = triggers.use(resource.kind, self._namespace, name)
+        self.seen.add(use)
+        self._expect(use)  # before it is read: a change of it may come at any moment
         return await self._client.get(resource, name, namespace=self._namespace)
 
     async def account_secrets(self, account: str) -> list[resources.Secret]:

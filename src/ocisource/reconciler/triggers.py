@@ -57,6 +57,10 @@ class Uses:
         else:
             del self._by_request[request]
 
+    def expect(self, request: requests.Request, use: str) -> None:
+        """Something is about to be read: a change of it that comes during the run counts, too."""
+        self.record(request, self._by_request.get(request, frozenset()) | {use})
+
     def users(self, use: str) -> tuple[requests.Request, ...]:
         """The objects whose last run read it, sorted."""
         return tuple(sorted(self._by_use.get(use, ())))
@@ -100,12 +104,12 @@ class Triggers:
                 self._queue.forget(request)
                 self._queue.add(request, requests.Priority.USER)
 
-        def added(obj: meta.PartialObjectMetadata, is_initial: bool) -> None:  # noqa: FBT001
-            if not is_initial:
-                changed(obj)
-
+        # In a first list, too: a run that read it before may have read what it was then. Before
+        # the first runs nobody has read anything, so that a start queues nothing twice.
         return informer.Handler(
-            on_add=added, on_update=lambda _, new: changed(new), on_delete=changed
+            on_add=lambda obj, _: changed(obj),
+            on_update=lambda _, new: changed(new),
+            on_delete=changed,
         )
 
     def _added(self, obj: ocirepository.OCIRepository, is_initial: bool) -> None:  # noqa: FBT001
