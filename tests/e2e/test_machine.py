@@ -201,7 +201,9 @@ def test_state_survives_a_restart_and_even_a_kill(
             "127.0.0.1" in places[name] for name in ("API", "artifacts", "metrics", "health")
         )
         with urllib.request.urlopen(places["metrics"]) as answer:  # noqa: S310 - our own loopback address
-            assert b"controller_runtime_reconcile_total" in answer.read()
+            exposition = answer.read()
+        assert b"controller_runtime_reconcile_total" in exposition
+        assert b'rest_client_requests_total{code="200"' in exposition
 
 
 def test_once_exits_0_when_everything_is_ready(tmp_path: pathlib.Path) -> None:

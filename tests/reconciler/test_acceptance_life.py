@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
+from ocisource import errors
 from ocisource.api import kstatus, ocirepository
 from ocisource.kube import patch
+from ocisource.storage import store
 from tests.reconciler import world as worlds
 from tests.reconciler.world import World
 
@@ -278,6 +280,37 @@ async def test_a_folder_that_cannot_be_made_is_told_apart(world: World) -> None:
         assert message.startswith("failed to create artifact directory: ")
         blocked.unlink()
         await world.ready()
+
+
+async def test_a_link_that_cannot_be_made_is_told_and_harms_nothing_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The artifact is stored and Ready; status has no address for what leads nowhere."""
+
+    def point_latest(*_: object) -> None:
+        raise errors.StorageError("failed to link 'latest.tar.gz': no permission")
+
+    await world.push("podinfo", "latest", FILES)
+    with monkeypatch.context() as broken:
+        broken.setattr(store.LocalStore, "point_latest", point_latest)
+        async with world.controller():
+            await world.declare()
+            obj = await world.ready()
+            assert set(world.stored(obj)) == set(FILES)
+            assert obj.status.url == ""
+            type_, message = await world.event("SymlinkUpdateFailed")
+            assert type_ == "Normal"
+            assert message == (
+                "failed to update status URL symlink: failed to link 'latest.tar.gz': no permission"
+            )
+            await world.request("podinfo", "again")
+            obj = await world.until(lambda o: o.status.last_handled_reconcile_at == "again")
+            assert obj.status.url == ""
+    async with world.controller():
+        await world.push("podinfo", "latest", {"new.yaml": b"new"})
+        await world.request("podinfo", "healed")
+        obj = await world.until(lambda o: o.status.last_handled_reconcile_at == "healed")
+    assert obj.status.url.endswith("/podinfo/latest.tar.gz")
 
 
 async def test_unwatched_secrets_need_neither_list_nor_watch(

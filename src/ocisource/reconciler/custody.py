@@ -51,7 +51,9 @@ class Custody:
             url = self.options.url(artifact.path)
             if artifact.url != url:
                 artifact = msgspec.structs.replace(artifact, url=url)
-            run.keep(artifact, url=self.options.url(f"{run.folder}/{publish.LATEST}"))
+            # A link that could not be made is not advertised either.
+            latest = self.options.url(f"{run.folder}/{publish.LATEST}") if run.status.url else ""
+            run.keep(artifact, url=latest)
             return
         if problem:
             message = f"failed to verify integrity of artifact: {problem}"

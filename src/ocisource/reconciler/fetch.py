@@ -26,7 +26,6 @@ from ocisource.reconciler import (
     writer,
 )
 from ocisource.source import publish, pull, resolve, wanted
-from ocisource.storage import store as stores
 from ocisource.wire import timestamps
 
 
@@ -94,7 +93,7 @@ class Fetcher:
         pulled = await self._pull(want, remote, resolved, limit)
         with pulled.layer:
             staged = await self._stage(run, want, pulled.layer)
-        stored = await self._commit(
+        committed = await self._commit(
             request,
             run,
             staged,
@@ -102,7 +101,7 @@ class Fetcher:
             # A plain image is the same on every platform.
             note=str(want.wanted.platform) if pulled.is_from_index else "",
         )
-        self._keep(run, stored, revision=revision, metadata=pulled.annotations)
+        self._keep(run, committed, revision=revision, metadata=pulled.annotations)
 
     def forget(self, uid: str) -> None:
         """The object is gone."""
@@ -242,7 +241,7 @@ class Fetcher:
         *,
         path: str,
         note: str,
-    ) -> stores.StoredFile:
+    ) -> publish.Committed:
         newest = self.objects.get(request)
         if newest is None or not _is_same(newest, run.obj):
             await self.publisher.discard(staged)
@@ -257,11 +256,12 @@ class Fetcher:
     def _keep(
         self,
         run: draft.Draft,
-        stored: stores.StoredFile,
+        committed: publish.Committed,
         *,
         revision: str,
         metadata: dict[str, str],
     ) -> None:
+        stored = committed.stored
         artifact = artifacts.Artifact(
             path=stored.path,
             url=self.options.url(stored.path),
@@ -272,7 +272,12 @@ class Fetcher:
             size=stored.size,
             metadata=metadata,
         )
-        run.keep(artifact, url=self.options.url(f"{run.folder}/{publish.LATEST}"))
+        url = self.options.url(f"{run.folder}/{publish.LATEST}")
+        if committed.link_problem:
+            message = f"failed to update status URL symlink: {committed.link_problem}"
+            self.recorder.record(run.obj, notify.trace(reasons.SYMLINK_UPDATE_FAILED, message))
+            url = run.status.url
+        run.keep(artifact, url=url)
         run.observe_content_config(checksum=declared.content_config_checksum(run.obj.spec))
         run.drop(reasons.ARTIFACT_OUTDATED)
         self._mark_stored(run, revision)

@@ -33,6 +33,14 @@ class Staged:
     skipped: dict[str, int]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Committed:
+    """A file under its name; ``link_problem`` says why ``latest.tar.gz`` does not lead to it."""
+
+    stored: stores.StoredFile
+    link_problem: str = ""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Publisher:
     """Packs layers and commits them to the store."""
@@ -88,7 +96,7 @@ class Publisher:
         """Make the folder that files will be committed to; raises StorageError."""
         await self.workers.block(lambda: self.store.make_folder(folder))
 
-    async def commit(self, staged: Staged, *, path: str, note: str = "") -> stores.StoredFile:
+    async def commit(self, staged: Staged, *, path: str, note: str = "") -> Committed:
         """Give the staged file its name, durably, and point ``latest.tar.gz`` at it.
 
         ``note`` is kept in the store's record. Raises StorageError; the file that had the name
@@ -96,13 +104,16 @@ class Publisher:
         """
         folder = path.rpartition("/")[0]
 
-        def call() -> stores.StoredFile:
+        def call() -> Committed:
             with staged.stage:
                 stored = self.store.publish(
                     staged.blob, path=path, tar_digest=staged.tar_digest, note=note
                 )
-            self.store.point_latest(folder, path)
-            return stored
+            try:
+                self.store.point_latest(folder, path)
+            except errors.StorageError as error:
+                return Committed(stored, error.text)
+            return Committed(stored)
 
         return await self.workers.finish(call)
 

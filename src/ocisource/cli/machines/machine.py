@@ -60,13 +60,15 @@ async def running(
             data_dir, host=api_address[0], port=api_address[1], manifests=[load.crd()]
         )
         stack.push_async_callback(embedded.stop)
+        observed = metrics.Metrics(has_object_series=chosen.metrics_per_object)
         api = await stack.enter_async_context(
-            client.Client(config.load(embedded.kubeconfig_path), settings=UNLIMITED)
+            client.Client(
+                config.load(embedded.kubeconfig_path), settings=UNLIMITED, observed=observed
+            )
         )
         declaring = await stack.enter_async_context(
             client.Client(config.load(embedded.kubeconfig_path), settings=DECLARING)
         )
-        observed = metrics.Metrics(has_object_series=chosen.metrics_per_object)
         running_ = await stack.enter_async_context(
             serve.controller(chosen, api, storage_address=storage_address, observed=observed)
         )
