@@ -96,6 +96,22 @@ async def test_nothing_new_writes_nothing_but_the_handled_request(world: World) 
     assert event == ("Normal", f"artifact up-to-date with remote digest: '{digest.hex}'")
 
 
+async def test_a_run_that_nobody_asked_for_and_that_finds_nothing_new_writes_nothing(
+    world: World,
+) -> None:
+    """As at each interval: the object keeps its version; an event tells of the run."""
+    await world.push("podinfo", "latest", FILES)
+    docker_config = "kubernetes.io/dockerconfigjson"
+    await world.secret("pull", {".dockerconfigjson": '{"auths": {}}'}, docker_config)
+    async with world.controller():
+        await world.declare(secretRef={"name": "pull"})
+        before = await world.ready()
+        await world.secret("pull", {".dockerconfigjson": '{"auths":  {}}'}, docker_config)
+        await world.event("ArtifactUpToDate")
+        after = await world.get()
+    assert after.metadata.resource_version == before.metadata.resource_version
+
+
 async def test_an_unknown_tag_fails_in_the_documented_words_and_is_retried(world: World) -> None:
     """The old artifact stays, Reconciling keeps NewGeneration, and a later push heals it."""
     first = await world.push("podinfo", "latest", FILES)
