@@ -2,6 +2,9 @@
 
 import asyncio
 import time
+from typing import Any
+
+from aiohttp import web
 
 from ocisource.kube import client, resources
 from tests.reconciler import world as worlds
@@ -128,3 +131,53 @@ async def test_failures_that_repeat_are_counted_in_one_warning(world: World) -> 
     text = f"failed to pull artifact from 'oci://{world.host}/podinfo': couldn't find tag \"0.0.1\""
     assert (event.type, event.message) == ("Warning", text)
     assert worlds.state(await world.get())["Ready"][2] == text
+
+
+async def test_a_receiver_is_told_news_and_failures_and_no_traces(recorded: World) -> None:
+    """In the notification-controller's JSON; an idle run is no news to it."""
+    world = recorded
+    bodies: list[dict[str, Any]] = []
+
+    async def take(request: web.Request) -> web.Response:
+        bodies.append(await request.json())
+        return web.Response(status=202)
+
+    app = web.Application()
+    app.router.add_post("/", take)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    receiver = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    try:
+        await world.push("podinfo", "latest", FIRST)
+        # One failure is told once: no second try while the test looks.
+        async with world.controller(
+            events_addr=receiver, min_retry_delay=3600.0, max_retry_delay=3600.0
+        ):
+            await world.declare()
+            artifact = (await world.ready()).status.artifact
+            await world.request("podinfo", "idle")
+            await world.event("ArtifactUpToDate")
+            await world.declare(ref={"tag": "0.0.1"})
+            failed = await world.failed(PULL_FAILED)
+            await world.until(lambda _: len(bodies) >= 2)
+    finally:
+        await runner.cleanup()
+    assert artifact is not None
+    news, failure = bodies
+    assert (news["reason"], news["severity"]) == ("NewArtifact", "info")
+    assert news["metadata"] == {
+        "source.toolkit.fluxcd.io/revision": artifact.revision,
+        "source.toolkit.fluxcd.io/checksum": artifact.checksum,
+        "source.toolkit.fluxcd.io/digest": artifact.digest,
+    }
+    assert news["reportingController"] == "source-controller"
+    about = news["involvedObject"]
+    assert (about["kind"], about["namespace"], about["name"], about["uid"]) == (
+        "OCIRepository",
+        world.namespace,
+        "podinfo",
+        failed.metadata.uid,
+    )
+    assert (failure["reason"], failure["severity"]) == (PULL_FAILED, "error")
+    assert failure["message"] == worlds.state(failed)["Ready"][2]
