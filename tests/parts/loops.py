@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-from asyncio import sslproto
 from collections.abc import AsyncIterator
 
 _SETTLE_TURNS = 20  # turns of the loop in which closed transports may finish their callbacks
-_LEAVING = (sslproto.SSLProtocolState.FLUSHING, sslproto.SSLProtocolState.SHUTDOWN)
 
 
 @contextlib.asynccontextmanager
@@ -38,27 +36,7 @@ async def _settled(before: set[asyncio.Task[object]]) -> set[asyncio.Task[object
     # its socket a few turns later.
     for _ in range(_SETTLE_TURNS):
         await asyncio.sleep(0)
-    if _cut_farewells():
-        for _ in range(_SETTLE_TURNS):
-            await asyncio.sleep(0)
     return _left(before)
-
-
-def _cut_farewells() -> int:
-    """End the connections that nobody has any more and that still say goodbye; how many.
-
-    Whoever connects is cancelled just when the TLS handshake is done: asyncio closes in order and
-    gives the peer half a minute for its part. A program may wait for that; the loop of a test ends
-    before, and the socket would be found open by the collector, in whatever test that runs in.
-    """
-    found = 0
-    transports = getattr(asyncio.get_running_loop(), "_transports", {})  # a selector loop's
-    for transport in list(transports.values()):
-        protocol = transport.get_protocol()
-        if getattr(protocol, "_state", None) in _LEAVING:
-            transport.abort()
-            found += 1
-    return found
 
 
 def _left(before: set[asyncio.Task[object]]) -> set[asyncio.Task[object]]:

@@ -17,7 +17,7 @@ import yarl
 
 from ocisource import errors, metrics
 from ocisource.kube import config, logins
-from ocisource.net import proxy, socks, tls
+from ocisource.net import proxy, sockets, socks, tls
 
 CONNECTIONS = 256  # at once to one API server: workers, watches and the lease together
 CONNECT_TIMEOUT = 10.0  # seconds for TCP and TLS
@@ -66,6 +66,7 @@ class Transport:
         self._pool: _Pool | None = None
         self._retired: set[_Pool] = set()
         self._is_closed = False
+        self._sockets = sockets.Sockets(prepare=_probe)
         self._proxy = (
             _proxy(cluster.proxy_url)
             if cluster.proxy_url
@@ -89,6 +90,7 @@ class Transport:
         self._retired.clear()
         for pool in pools:
             await pool.session.close()
+        await self._sockets.end()
 
     @contextlib.asynccontextmanager
     async def open(
@@ -210,7 +212,7 @@ class Transport:
                 ssl=context,
                 limit=CONNECTIONS,
                 keepalive_timeout=KEEPALIVE,
-                socket_factory=_probed_socket,
+                socket_factory=self._sockets.make,
             )
         return aiohttp.ClientSession(
             connector=connector,
@@ -227,11 +229,8 @@ def _proxy(url: str) -> proxy.Proxy:
         raise errors.UsageError(f"proxy-url: {exc}") from exc
 
 
-def _probed_socket(
-    info: tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, typing.Any],
-) -> socket.socket:
-    """A socket that asks a silent peer whether it is still there."""
-    made = socket.socket(info[0], info[1], info[2])
+def _probe(made: socket.socket) -> None:
+    """Let a socket ask a silent peer whether it is still there."""
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (
         ("TCP_KEEPIDLE", _PROBE_IDLE),
@@ -240,7 +239,6 @@ def _probed_socket(
     ):
         if hasattr(socket, option):
             made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-    return made
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ import yarl
 
 from ocisource import errors, metrics
 from ocisource.net import proxy as proxies
-from ocisource.net import socks
+from ocisource.net import sockets, socks
 from ocisource.net.tls import TLSIdentity
 from ocisource.oci import failures, guard, limits, places
 
@@ -96,6 +96,7 @@ class Connections:
         self._observed = observed
         self.guard = guard.Guard(way.host)
         self._sessions: dict[tuple[guard.Role, proxies.Proxy | None], aiohttp.ClientSession] = {}
+        self._sockets = sockets.Sockets()
         self._is_closed = False
         self._routes: dict[tuple[guard.Role, str, str], _Route] = {}
         self._timeout = aiohttp.ClientTimeout(
@@ -200,6 +201,7 @@ class Connections:
                 resolver=resolver,
                 keepalive_timeout=settings.keepalive,
                 limit=settings.connections,
+                socket_factory=self._sockets.make,
             )
         session = aiohttp.ClientSession(
             connector=connector,
@@ -221,6 +223,7 @@ class Connections:
         self._routes.clear()
         for session in sessions:
             await session.close()
+        await self._sockets.end()
 
 
 class SocksConnector(socks.Connector):
