@@ -121,27 +121,6 @@ def test_unforeseen_errors_are_one_line_without_their_text(
     assert result.err.count("\n") == 1
 
 
-def test_threads_that_still_wait_are_not_waited_for(tmp_path: pathlib.Path) -> None:
-    """A cloud's SDK may sit in a socket for minutes after the command has its verdict."""
-    code = (
-        "import threading\n"
-        "from ocisource.cli import main, streams\n"
-        "threading.Thread(target=threading.Event().wait).start()\n"
-        "streams.prepare()\n"
-        "streams.leave(main.run(['version']))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=terminal.plain_environ(tmp_path),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("ocisource: v")
-
-
 def test_nobody_has_a_home(
     shell: terminal.Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:

@@ -219,7 +219,7 @@ root = click.version_option(ocisource.__version__, message="ocisource version %(
 def main() -> typing.NoReturn:
     """Entry point of the command."""
     streams.prepare()
-    streams.leave(run(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:]))
 
 
 def run(words: Sequence[str]) -> int:

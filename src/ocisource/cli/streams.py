@@ -3,14 +3,12 @@
 1. A closed stream (``<&-``, ``>&-``) is the null device: nothing else may get its number, and
    writing to it is no failure.
 2. What the terminal's character set lacks is written as ``?``; UTF-8 has everything.
-3. A command ends when its work ends: threads of a cloud's SDK that still wait are not waited for.
 """
 
 import contextlib
 import io
 import os
 import sys
-import threading
 import typing
 
 _MODES = (("stdin", "r", os.O_RDONLY), ("stdout", "w", os.O_WRONLY), ("stderr", "w", os.O_WRONLY))
@@ -33,16 +31,6 @@ def is_unicode(stream: typing.TextIO) -> bool:
         "utf-8",
         "utf8",
     }
-
-
-def leave(code: int) -> typing.NoReturn:
-    """End the process."""
-    others = [each for each in threading.enumerate() if each is not threading.main_thread()]
-    if all(each.daemon for each in others):
-        sys.exit(code)
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(code)
 
 
 def drop(stream: typing.TextIO) -> None:
