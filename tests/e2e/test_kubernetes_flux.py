@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,47 +10,11 @@ import pytest
 from ocisource.api import ocirepository
 from ocisource.manifests import load
 from tests.e2e import cluster as clusters
+from tests.manifests import flux
 from tests.parts import kubernetes, processes
 
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Flux:
-    """A definition of Flux's: what its status lacks of ours, and what it asks for beyond it."""
-
-    version: str
-    status_lacks: tuple[str, ...] = ()
-    artifact_lacks: tuple[str, ...] = ("checksum",)
-    artifact_requires: tuple[str, ...] = ("lastUpdateTime", "path", "revision", "url")
-
-
-_TODAY = Flux(
-    version="v1",
-    status_lacks=("contentConfigChecksum",),
-    artifact_requires=("digest", "lastUpdateTime", "path", "revision", "url"),
-)
-_YESTERDAY = Flux(version="v1beta2")
-_FIRST = Flux(
-    version="v1beta2",
-    status_lacks=("contentConfigChecksum", "observedIgnore", "observedLayerSelector"),
-    artifact_lacks=("digest", "metadata", "size"),
-    artifact_requires=("path", "url"),
-)
-
-
-def definition(flux: Flux) -> dict[str, Any]:
-    """Flux's definition, which serves one version alone."""
-    made = copy.deepcopy(load.crd())
-    for each in made["spec"]["versions"]:
-        each["served"] = each["storage"] = each["name"] == flux.version
-        status = each["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
-        for name in flux.status_lacks:
-            del status[name]
-        for name in flux.artifact_lacks:
-            del status["artifact"]["properties"][name]
-        status["artifact"]["required"] = list(flux.artifact_requires)
-    return made
+_UNKNOWN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
 def replace_definition(plane: kubernetes.ControlPlane, document: dict[str, Any]) -> None:
@@ -62,8 +25,16 @@ def replace_definition(plane: kubernetes.ControlPlane, document: dict[str, Any])
     assert isinstance(metadata, dict)
     document = copy.deepcopy(document)
     document["metadata"]["resourceVersion"] = metadata["resourceVersion"]
-    status, answer = plane.request("PUT", path, document)
-    assert status == 200, answer
+    # A version that objects were once stored in cannot leave the list; it is served no more.
+    status: Any = found["status"]
+    named = {each["name"] for each in document["spec"]["versions"]}
+    document["spec"]["versions"] += [
+        {"name": each, "served": False, "storage": False, "schema": {"openAPIV3Schema": _UNKNOWN}}
+        for each in status["storedVersions"]
+        if each not in named
+    ]
+    code, answer = plane.request("PUT", path, document)
+    assert code == 200, answer
     for each in document["spec"]["versions"]:
         resource = f"/apis/{ocirepository.GROUP}/{each['name']}/{ocirepository.PLURAL}"
         wanted = 200 if each["served"] else 404
@@ -76,9 +47,9 @@ def replace_definition(plane: kubernetes.ControlPlane, document: dict[str, Any])
 @pytest.fixture
 def install_definition(
     own_plane: kubernetes.ControlPlane,
-) -> Iterator[Callable[[Flux], None]]:
+) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Put a definition of Flux's in place of the shipped one, until the test ends."""
-    yield lambda flux: replace_definition(own_plane, definition(flux))
+    yield lambda document: replace_definition(own_plane, document)
     replace_definition(own_plane, load.crd())
 
 
@@ -112,16 +83,22 @@ def as_flux_left_it(cluster: clusters.Cluster, name: str, revision: str) -> dict
     }
 
 
-@pytest.mark.parametrize("flux", [_TODAY, _YESTERDAY], ids=["v1", "v1beta2"])
+@pytest.mark.parametrize(
+    ("release", "version"),
+    [("v1.5", "v1beta2"), ("v1.6", "v1beta2"), ("v1.6", "v1"), ("v1.9", "v1")],
+)
 def test_an_object_of_flux_is_adopted_without_news_and_then_left_alone(
-    cluster: clusters.Cluster, install_definition: Callable[[Flux], None], flux: Flux
+    cluster: clusters.Cluster,
+    install_definition: Callable[[dict[str, Any]], None],
+    release: str,
+    version: str,
 ) -> None:
     """Same revision, same content configuration: no NewArtifact, and no write at a later run.
 
     What is written fits Flux's definition, so Flux can take the object back.
     """
-    install_definition(flux)
-    cluster.version = flux.version
+    install_definition(flux.RELEASES[release])
+    cluster.version = version
     repository = f"{cluster.namespace}/app"
     digest = cluster.push(repository, "latest", {"a.yaml": b"a: 1\n", "a.md": b"a"})
     revision = f"latest@{digest}"
@@ -154,11 +131,11 @@ def test_an_object_of_flux_is_adopted_without_news_and_then_left_alone(
 
 
 def test_the_first_definition_of_flux_keeps_less_and_still_nothing_is_made_twice(
-    cluster: clusters.Cluster, install_definition: Callable[[Flux], None]
+    cluster: clusters.Cluster, install_definition: Callable[[dict[str, Any]], None]
 ) -> None:
     """Where the observed ignore rules are not kept, they do not seem to change at each run."""
-    install_definition(_FIRST)
-    cluster.version = _FIRST.version
+    install_definition(flux.V0_29)
+    cluster.version = "v1beta2"
     repository = f"{cluster.namespace}/app"
     cluster.push(repository, "latest", {"a.yaml": b"a: 1\n", "a.md": b"a"})
     cluster.declare("app", repository=repository, ignore="*.md")
@@ -169,11 +146,28 @@ def test_the_first_definition_of_flux_keeps_less_and_still_nothing_is_made_twice
     assert "observedIgnore" not in status
     assert "digest" not in status["artifact"]
     _runs_without_a_trace(cluster, obj)
+    assert status["artifact"]["size"] > 0
     # A new rule is a new generation, and that is when it counts.
     cluster.change("app", {"spec": {"ignore": "*.txt"}})
     with _replica(cluster, "first") as again:
         new = cluster.until(clusters.is_ready, "app", seen_by=again)
     assert new["status"]["artifact"]["checksum"] != status["artifact"]["checksum"]
+
+
+def test_what_the_first_definition_lets_pass_stalls_with_a_reason(
+    cluster: clusters.Cluster, install_definition: Callable[[dict[str, Any]], None]
+) -> None:
+    """It knows no pattern for durations: the controller then says what is wrong."""
+    install_definition(flux.V0_29)
+    cluster.version = "v1beta2"
+    cluster.declare("app", interval="soon")
+    with _replica(cluster, "first") as first:
+        obj = cluster.until(lambda found: bool(clusters.condition(found, "Stalled")), "app")
+        assert first.process.is_running
+    stalled = clusters.condition(obj, "Stalled")
+    assert stalled is not None
+    assert stalled["reason"] == "SpecInvalid"
+    assert stalled["message"].startswith("spec.interval is not a duration")
 
 
 def _runs_without_a_trace(cluster: clusters.Cluster, obj: clusters.Object) -> None:

@@ -1,6 +1,7 @@
 """Which fields of a status an installed definition keeps."""
 
 import copy
+import dataclasses
 import typing
 from collections.abc import Mapping
 
@@ -12,6 +13,7 @@ from ocisource.api import artifact, meta, ocirepository
 from ocisource.kube import resources
 from ocisource.manifests import load
 from ocisource.reconciler import kept
+from tests.manifests import flux
 
 _PATH = (
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/"
@@ -77,6 +79,32 @@ async def test_what_is_not_kept_is_neither_compared_nor_sent() -> None:
         _STATUS, artifact=msgspec.structs.replace(_STATUS.artifact, checksum="")
     )
     assert found.status(_STATUS) == wanted
+
+
+@pytest.mark.parametrize(
+    ("release", "version", "dropped"),
+    [
+        (
+            *("v0.29", "v1beta2"),
+            (
+                *("artifact.digest", "contentConfigChecksum"),
+                *("observedIgnore", "observedLayerSelector"),
+            ),
+        ),
+        ("v1.5", "v1beta2", ("artifact.checksum",)),
+        ("v1.6", "v1beta2", ("artifact.checksum",)),
+        ("v1.6", "v1", ("artifact.checksum", "contentConfigChecksum")),
+        ("v1.9", "v1", ("artifact.checksum", "contentConfigChecksum")),
+    ],
+)
+async def test_each_definition_of_flux_keeps_its_own(
+    release: str, version: str, dropped: tuple[str, ...]
+) -> None:
+    """From the first with the fields we need to today's."""
+    resource = dataclasses.replace(_RESOURCE, version=version)
+    found = await kept.read(Documents({_PATH: flux.RELEASES[release]}), resource)
+    assert found.dropped == dropped
+    assert found.has_observed_config == ("observedIgnore" not in dropped)
 
 
 async def test_without_observed_rules_a_new_generation_may_have_changed_them() -> None:
