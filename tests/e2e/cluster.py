@@ -102,10 +102,45 @@ class Cluster:
             path = _PATHS[document["kind"]].format(self.namespace)
             status, answer = self.plane.request("POST", path, document)
             assert status in {201, 409}, answer
+        # The server's authoriser learns of new roles a moment after they are stored.
+        processes.poll(self._has_rights, what="the shipped roles")
+
+    def _has_rights(self) -> bool:
+        wanted = [
+            {"group": ocirepository.GROUP, "resource": ocirepository.PLURAL, "verb": "list"},
+            {"group": "coordination.k8s.io", "resource": "leases", "verb": "create"},
+        ]
+        if self.options.has_workload_identity:
+            wanted.append({"resource": "serviceaccounts", "subresource": "token", "verb": "create"})
+        return all(self._may(each | {"namespace": self.namespace}) for each in wanted)
+
+    def _may(self, attributes: Mapping[str, str]) -> bool:
+        review = {"spec": {"user": self.user(), "resourceAttributes": dict(attributes)}}
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        status, answer = self.plane.request("POST", path, review)
+        assert status == 201, answer
+        verdict: Any = answer["status"]
+        return bool(verdict["allowed"])
 
     def token(self) -> str:
         """A token of the shipped account."""
         return self.plane.service_account_token(self.namespace, ACCOUNT)
+
+    def bound_token(self, kind: str, name: str, **spec: Any) -> tuple[str, Callable[[], None]]:
+        """A token bound to a new Secret or Pod, and what makes it worthless: the end of that."""
+        path = f"/api/v1/namespaces/{self.namespace}/{kind.lower()}s"
+        document = {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}} | spec
+        status, made = self.plane.request("POST", path, document)
+        assert status == 201, made
+        metadata: Any = made["metadata"]
+        bound = {"kind": kind, "name": name, "uid": metadata["uid"]}
+        now = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}
+
+        def revoke() -> None:
+            status, answer = self.plane.request("DELETE", f"{path}/{name}", now)
+            assert status == 200, answer
+
+        return self.plane.service_account_token(self.namespace, ACCOUNT, bound=bound), revoke
 
     def kubeconfig(self, token: str | None = None) -> pathlib.Path:
         """A kubeconfig of the shipped account."""
@@ -118,9 +153,9 @@ class Cluster:
         *flags: str,
         storage: pathlib.Path | None = None,
         kubeconfig: pathlib.Path | None = None,
-        environ: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> Iterator[Replica]:
-        """Run a replica that answers /healthz, with more in its environment; ends it."""
+        """Run a replica that answers /healthz, with these variables besides; ends it."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         storage = storage or folder / "data"
@@ -141,7 +176,7 @@ class Cluster:
             log=folder / f"{health_port}.log",
             is_ready=lambda: ports.is_listening(health_port),
             environ=commands.clean_environ(
-                folder / "home", RUNTIME_NAMESPACE=self.namespace, POD_NAME=name, **(environ or {})
+                folder / "home", RUNTIME_NAMESPACE=self.namespace, **(variables or {})
             ),
         )
         try:
@@ -175,9 +210,22 @@ class Cluster:
         )
         assert status == 200, answer
 
+    def delete(self, name: str) -> None:
+        """Delete an OCIRepository, and wait until it is gone."""
+        status, answer = self.plane.request("DELETE", self._path(name))
+        assert status == 200, answer
+        gone = 404
+        processes.poll(
+            lambda: self.plane.request("GET", self._path(name))[0] == gone, what=f"{name} gone"
+        )
+
     def request(self, name: str, token: str) -> None:
         """Ask for a reconcile."""
         self.change(name, {"metadata": {"annotations": {ocirepository.REQUESTED_AT: token}}})
+
+    def user(self) -> str:
+        """How the API server calls the shipped account."""
+        return f"system:serviceaccount:{self.namespace}:{ACCOUNT}"
 
     def get(self, name: str) -> Object:
         """An OCIRepository as it is."""

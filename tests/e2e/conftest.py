@@ -28,9 +28,13 @@ def new_cluster(
 ) -> Callable[..., clusters.Cluster]:
     """Make a namespace with the shipped roles: ``new_cluster(is_confined=False)``."""
 
-    def make(*, is_confined: bool = False) -> clusters.Cluster:
+    def make(*, is_confined: bool = False, has_workload_identity: bool = False) -> clusters.Cluster:
         namespace = f"e2e-{uuid.uuid4().hex[:8]}"
-        options = render.Options(namespace=namespace, is_watching_all_namespaces=not is_confined)
+        options = render.Options(
+            namespace=namespace,
+            is_watching_all_namespaces=not is_confined,
+            has_workload_identity=has_workload_identity,
+        )
         made = clusters.Cluster(own_plane, namespace, shared_registry, tmp_path, options)
         made.install()
         return made

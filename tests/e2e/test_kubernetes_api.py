@@ -1,50 +1,13 @@
 """A cluster in trouble: the API server restarts, tokens expire, the definition is missing."""
 
 import asyncio
-import contextlib
 import pathlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from ocisource.apiserver import server
 from tests.e2e import cluster as clusters
 from tests.parts import commands, processes
-
-
-@contextlib.contextmanager
-def revocable_token(cluster: clusters.Cluster) -> Iterator[tuple[str, Callable[[], None]]]:
-    """A token of the shipped account, and what makes it worthless (the end of a bound Secret)."""
-    secrets = f"/api/v1/namespaces/{cluster.namespace}/secrets"
-    bound = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bound"}}
-    status, made = cluster.plane.request("POST", secrets, bound)
-    assert status == 201, made
-    metadata = made["metadata"]
-    assert isinstance(metadata, dict)
-    asked = {
-        "apiVersion": "authentication.k8s.io/v1",
-        "kind": "TokenRequest",
-        "spec": {
-            "audiences": [],
-            "expirationSeconds": 3600,
-            "boundObjectRef": {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "name": "bound",
-                "uid": metadata["uid"],
-            },
-        },
-    }
-    account = f"/api/v1/namespaces/{cluster.namespace}/serviceaccounts/{clusters.ACCOUNT}/token"
-    status, answer = cluster.plane.request("POST", account, asked)
-    assert status == 201, answer
-    held = answer["status"]
-    assert isinstance(held, dict)
-    yield str(held["token"]), lambda: _delete(cluster, f"{secrets}/bound")
-
-
-def _delete(cluster: clusters.Cluster, path: str) -> None:
-    status, answer = cluster.plane.request("DELETE", path)
-    assert status == 200, answer
 
 
 def with_token_file(cluster: clusters.Cluster, token: str) -> tuple[pathlib.Path, pathlib.Path]:
@@ -64,32 +27,31 @@ def test_a_restarted_api_server_and_an_expired_token_are_survived(
     cluster = new_cluster(is_confined=True)
     repository = f"{cluster.namespace}/app"
     cluster.push(repository, "latest", {"a.yaml": b"a: 1\n"})
-    with revocable_token(cluster) as (token, revoke):
-        kubeconfig, file = with_token_file(cluster, token)
-        with cluster.replica("first", "--enable-leader-election", kubeconfig=kubeconfig) as leader:
-            leader.lead()
-            cluster.declare("app", repository=repository)
-            before = cluster.until(clusters.is_ready, "app", seen_by=leader)
-            revoke()
-            cluster.plane.stop_apiserver()
-            assert leader.artifact(before["status"]["artifact"]["path"])[0] == 200
-            cluster.plane.start_apiserver()
-            second = cluster.push(repository, "latest", {"a.yaml": b"a: 2\n"})
-            processes.poll(lambda: "Unauthorized" in leader.log(), what="a token refused")
-            assert leader.process.is_running
-            file.write_text(cluster.token())
-            cluster.request("app", "after")
-            after = cluster.until(
-                lambda obj: (
-                    obj["status"].get("lastHandledReconcileAt") == "after"
-                    and clusters.is_ready(obj)
-                ),
-                "app",
-                seen_by=leader,
-            )
-            assert after["status"]["artifact"]["revision"] == second.hex
-            assert clusters.is_served(leader, after)
-            assert token not in leader.log()
+    token, revoke = cluster.bound_token("Secret", "bound")
+    kubeconfig, file = with_token_file(cluster, token)
+    with cluster.replica("first", "--enable-leader-election", kubeconfig=kubeconfig) as leader:
+        leader.lead()
+        cluster.declare("app", repository=repository)
+        before = cluster.until(clusters.is_ready, "app", seen_by=leader)
+        revoke()
+        cluster.plane.stop_apiserver()
+        assert leader.artifact(before["status"]["artifact"]["path"])[0] == 200
+        cluster.plane.start_apiserver()
+        second = cluster.push(repository, "latest", {"a.yaml": b"a: 2\n"})
+        processes.poll(lambda: "Unauthorized" in leader.log(), what="a token refused")
+        assert leader.process.is_running
+        file.write_text(cluster.token())
+        cluster.request("app", "after")
+        after = cluster.until(
+            lambda obj: (
+                obj["status"].get("lastHandledReconcileAt") == "after" and clusters.is_ready(obj)
+            ),
+            "app",
+            seen_by=leader,
+        )
+        assert after["status"]["artifact"]["revision"] == second.hex
+        assert clusters.is_served(leader, after)
+        assert token not in leader.log()
 
 
 async def test_a_cluster_without_the_definition_is_told_at_once(tmp_path: pathlib.Path) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import yaml
 
 from ocisource.cli.replicas import installer
-from ocisource.manifests import render
-from tests.parts import commands, kubectl, kubernetes, processes
+from ocisource.manifests import load, render
+from tests.e2e import cluster as clusters
+from tests.parts import commands, kubectl, kubernetes, processes, registry
 
 _IMAGE = "registry.example.com/ocisource:v9"
 
@@ -91,6 +92,64 @@ def test_an_installation_is_applied_verified_and_repeatable(
         is_checked=False,
     )
     assert (different.code, different.stdout) == (0, "")
+
+
+def test_a_run_of_the_controller_changes_nothing_that_was_installed(
+    own_plane: kubernetes.ControlPlane,
+    shared_registry: registry.Registry,
+    tmp_path: pathlib.Path,
+    new_kubectl: Callable[[pathlib.Path], kubectl.Kubectl],
+) -> None:
+    """What the command installed lets the controller work, and no drift is found afterwards."""
+    namespace = f"install-{uuid.uuid4().hex[:8]}"
+    words = (f"--namespace={namespace}", f"--image={_IMAGE}", "--timeout=60s")
+    done = install_and_come_to_life(own_plane, tmp_path / "home", namespace, *words)
+    assert done.code == 0, done.stderr
+    options = render.Options(namespace=namespace, image=_IMAGE)
+    cluster = clusters.Cluster(own_plane, namespace, shared_registry, tmp_path, options)
+    cluster.push(f"{namespace}/app", "latest", {"a.yaml": b"a: 1\n"})
+    with cluster.replica("first", *clusters.LEASE) as leader:
+        leader.lead()
+        cluster.declare("app", repository=f"{namespace}/app")
+        cluster.until(clusters.is_ready, "app", seen_by=leader)
+        assert leader.process.stop() == 0
+    again = install(own_plane, tmp_path / "home", *words)
+    assert {line.rpartition(" ")[2] for line in again.stdout.splitlines()} == {"unchanged"}
+    path = tmp_path / "install.yaml"
+    path.write_text(install(own_plane, tmp_path / "home", *words, "--export").stdout)
+    admin = new_kubectl(own_plane.kubeconfig())
+    diff = ("diff", "--server-side", "--field-manager=ocisource", f"--filename={path}")
+    different = admin.run(*diff, is_checked=False)
+    assert (different.code, different.stdout) == (0, "")
+
+
+def test_the_folder_and_the_export_are_the_same_objects(
+    own_plane: kubernetes.ControlPlane,
+    tmp_path: pathlib.Path,
+    new_kubectl: Callable[[pathlib.Path], kubectl.Kubectl],
+) -> None:
+    """`kubectl kustomize` of the folder and `install --export`, but for the version's label."""
+    program = new_kubectl(own_plane.kubeconfig())
+    folder = pathlib.Path(load.__file__).parent
+    built = _by_subject(program.run("kustomize", str(folder)).stdout)
+    exported = _by_subject(install(own_plane, tmp_path / "home", "--export").stdout)
+    assert built == exported
+    watched = install(own_plane, tmp_path / "home", "--export", "--with-monitoring").stdout
+    monitoring = _by_subject(program.run("kustomize", str(folder / "monitoring")).stdout)
+    assert monitoring.items() == _by_subject(watched).items() - exported.items()
+
+
+def _by_subject(text: str) -> dict[str, str]:
+    """The objects of a YAML stream as JSON, by kind, namespace and name, without the version."""
+    found = {}
+    for document in yaml.safe_load_all(text):
+        labels = [document["metadata"]["labels"]]
+        if document["kind"] == "Deployment":
+            labels.append(document["spec"]["template"]["metadata"]["labels"])
+        for each in labels:
+            each.pop("app.kubernetes.io/version", None)
+        found[installer.subject(document)] = json.dumps(document, sort_keys=True)
+    return found
 
 
 def test_a_definition_of_another_tool_is_left_alone_and_flux_is_noticed(

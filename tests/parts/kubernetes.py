@@ -32,6 +32,16 @@ RESTRICTED_USER = "restricted"
 _ROOT = pathlib.Path(__file__).parents[2]
 _ASSETS = "KUBEBUILDER_ASSETS"
 _ANSWER_BYTES = 1 << 24
+# Of ServiceAccounts alone: tests ask what rights a controller used.
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+        {"level": "None"},
+    ],
+}
 _REQUEST_SECONDS = 60.0
 _READY_SECONDS = 5.0
 
@@ -122,13 +132,17 @@ class ControlPlane:
             resource = f"/apis/{spec['group']}/{version}/{plural}"
             processes.poll(lambda at=resource: self.request("GET", at)[0] == 200, what=resource)  # type: ignore[misc]
 
-    def service_account_token(self, namespace: str, name: str) -> str:
-        """A token of an existing ServiceAccount, as a Pod would get it (TokenRequest)."""
-        body = {
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenRequest",
-            "spec": {"audiences": [], "expirationSeconds": 3600},
-        }
+    def service_account_token(
+        self, namespace: str, name: str, *, bound: Mapping[str, str] | None = None
+    ) -> str:
+        """A token of an existing ServiceAccount, as a Pod would get it (TokenRequest).
+
+        It is worth as long as the object it is ``bound`` to (kind, name, uid).
+        """
+        spec: dict[str, object] = {"audiences": [], "expirationSeconds": 3600}
+        if bound is not None:
+            spec["boundObjectRef"] = {"apiVersion": "v1", **bound}
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
         status, answer = self.request("POST", path, body)
         assert status == 201, answer
@@ -144,6 +158,11 @@ class ControlPlane:
         """Start the API server again, on the same port."""
         self.apiserver = _start_apiserver(self.folder, etcd=_etcd_port(self.folder), port=self.port)
 
+    def audited(self, user: str) -> list[dict[str, Any]]:
+        """What a ServiceAccount asked the server for so far: one audit event for each answer."""
+        lines = (self.folder / "audit.log").read_text().splitlines()
+        return [each for each in map(json.loads, lines) if each["user"]["username"] == user]
+
     def _cluster(self) -> dict[str, object]:
         return {"server": self.url, "certificate-authority": str(self.ca_file)}
 
@@ -154,6 +173,7 @@ def start(folder: pathlib.Path) -> Iterator[ControlPlane]:
     folder.mkdir(parents=True, exist_ok=True)
     find_apiserver()
     _write_keys(folder)
+    (folder / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY))
     etcd = processes.start_on_ports(2, lambda chosen: _start_etcd(folder, chosen))
     try:
         plane = processes.start_on_ports(1, lambda chosen: _plane(folder, chosen[0], etcd))
@@ -227,6 +247,9 @@ def _start_apiserver(folder: pathlib.Path, *, etcd: int, port: int) -> processes
             f"--token-auth-file={folder / 'tokens.csv'}",
             "--authorization-mode=RBAC",
             "--disable-admission-plugins=ServiceAccount",
+            f"--audit-policy-file={folder / 'audit-policy.json'}",
+            f"--audit-log-path={folder / 'audit.log'}",
+            "--audit-log-mode=blocking-strict",  # in the file before the answer is sent
         ],
         log=folder / "kube-apiserver.log",
         is_ready=lambda: _is_ready(folder, port),
