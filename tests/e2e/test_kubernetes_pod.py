@@ -109,6 +109,12 @@ def pod_spec() -> dict[str, Any]:
     return {"serviceAccountName": clusters.ACCOUNT, "containers": containers}
 
 
+def account_of(cluster: clusters.Cluster) -> pod.Account:
+    """The folder that is mounted into the Pod, still empty."""
+    authority = cluster.plane.ca_file.read_bytes()
+    return pod.Account(cluster.folder / "account", authority, cluster.namespace)
+
+
 def test_the_deployment_runs_in_a_pod_and_goes_on_with_a_renewed_token(
     cluster: clusters.Cluster,
 ) -> None:
@@ -116,9 +122,8 @@ def test_the_deployment_runs_in_a_pod_and_goes_on_with_a_renewed_token(
     pod.require()
     first, revoke = cluster.bound_token("Pod", "before", spec=pod_spec())
     second, _ = cluster.bound_token("Pod", "after", spec=pod_spec())
-    account = pod.Account(cluster.folder / "account")
-    mounted = {"authority": cluster.plane.ca_file.read_bytes(), "namespace": cluster.namespace}
-    account.write(token=first, **mounted)
+    account = account_of(cluster)
+    account.write(first)
     name = f"{cluster.namespace}/app"
     cluster.push(name, "latest", {"a.yaml": b"a: 1\n"})
     labels = {_LABEL: cluster.namespace}
@@ -133,7 +138,7 @@ def test_the_deployment_runs_in_a_pod_and_goes_on_with_a_renewed_token(
         assert clusters.fetch(container.ports["http-prom"], "/metrics")[0] == 200
         assert set(pods_seen(cluster)) == {"before"}
 
-        account.write(token=second, **mounted)
+        account.write(second)
         revoke()
         processes.poll(lambda: "after" in pods_seen(cluster), what="the renewed token")
         newest = cluster.push(name, "latest", {"a.yaml": b"a: 2\n"})
@@ -151,7 +156,7 @@ def test_the_deployment_runs_in_a_pod_and_goes_on_with_a_renewed_token(
 def test_a_pod_without_its_account_says_what_is_missing(cluster: clusters.Cluster) -> None:
     """`automountServiceAccountToken: false` is told in one line, by the path of the token."""
     pod.require()
-    account = pod.Account(cluster.folder / "account")
+    account = account_of(cluster)
     account.folder.mkdir()
     started = running(cluster, account, cluster.folder / "data")
     with pytest.raises(processes.StartError) as caught, started:

@@ -48,7 +48,7 @@ def command(
     """The command line that runs ``words`` as a container: the process keeps its id."""
     shell = ["unshare", "--mount", "--propagation=private", "env", f"MOUNTED={MOUNTED}"]
     shell += ["sh", "-euc", _SCRIPT, "sh", str(account), *map(str, writable), "--"]
-    return [*shell, *map(os.fspath, words)]
+    return [*shell, *(os.fspath(word) for word in words)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,15 +59,17 @@ class Account:
     """
 
     folder: pathlib.Path
+    authority: bytes
+    namespace: str
 
-    def write(self, *, token: str, authority: bytes, namespace: str) -> None:
-        """Put a token, the cluster's CA and the namespace there, or others in their place."""
+    def write(self, token: str) -> None:
+        """Put a token there, beside the cluster's CA and the namespace, or another in its place."""
         self.folder.mkdir(exist_ok=True)
         number = sum(1 for each in self.folder.iterdir() if each.name.startswith("..2"))
         newest = self.folder / f"..2026_{number}"
         newest.mkdir()
-        files = {"token": token.encode(), "ca.crt": authority, "namespace": namespace.encode()}
-        for name, content in files.items():
+        files = {"token": token.encode(), "ca.crt": self.authority}
+        for name, content in (files | {"namespace": self.namespace.encode()}).items():
             (newest / name).write_bytes(content)
             if not (self.folder / name).is_symlink():
                 (self.folder / name).symlink_to(f"..data/{name}")

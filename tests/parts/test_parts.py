@@ -12,10 +12,12 @@ import pytest
 
 from tests.parts import (
     certificates,
+    commands,
     git,
     kubectl,
     kubernetes,
     nginx,
+    pod,
     ports,
     processes,
     programs,
@@ -196,3 +198,28 @@ def test_a_missing_part_skips_but_fails_where_parts_are_required(
     monkeypatch.setenv(programs.REQUIRE_PARTS, "1")
     with pytest.raises(pytest.fail.Exception, match=line):
         programs.find("no-such-program", package="some-package")
+
+
+def test_a_container_sees_its_account_and_can_write_its_volumes_alone(
+    tmp_path: pathlib.Path,
+) -> None:
+    """The mounted folder follows a renewal; the root is read-only, and no capability is left."""
+    pod.require()
+    account = pod.Account(tmp_path / "account", b"authority", "here")
+    account.write("first")
+    data = tmp_path / "data"
+    data.mkdir()
+    script = (
+        f"cat {pod.MOUNTED}/token; touch {data}/ours; touch {tmp_path}/nobodys 2>/dev/null || "
+        "echo ' refused'; grep -q '^CapEff:.*[1-9a-f]' /proc/self/status || echo none"
+    )
+    words = pod.command(["sh", "-c", script], account=account.folder, writable=[data])
+    environ = commands.clean_environ(tmp_path / "home")
+    assert commands.run(words, environ=environ).stdout == "first refused\nnone\n"
+    account.write("second")
+    assert commands.run(words, environ=environ).stdout.startswith("second")
+    assert (data / "ours").exists()
+    assert not (tmp_path / "nobodys").exists()
+    assert sorted(each.name for each in account.folder.glob("[a-z]*")) == [
+        *("ca.crt", "namespace", "token")
+    ]
