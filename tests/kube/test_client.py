@@ -357,13 +357,16 @@ async def test_discovery_tells_versions_and_kinds(
 async def test_impersonation_headers_are_sent(
     server: kubeapi.KubeAPI, new_client: conftest.NewClient
 ) -> None:
-    """``--as`` and ``--as-group``."""
-    acting = config.Impersonation(user="jane", uid="7", groups=("a",))
+    """``--as``, ``--as-group`` and what a kubeconfig says besides, with keys of any kind."""
+    extra = (("example.com/scopes", ("view",)), ("reason", ("audit",)))
+    acting = config.Impersonation(user="jane", uid="7", groups=("a",), extra=extra)
     await new_client(impersonation=acting).list(resources.SECRETS)
     headers = server.seen[0].headers
     assert headers["Impersonate-User"] == "jane"
     assert headers["Impersonate-Group"] == "a"
     assert headers["Impersonate-Uid"] == "7"
+    assert headers["Impersonate-Extra-example.com%2Fscopes"] == "view"
+    assert headers["Impersonate-Extra-reason"] == "audit"
 
 
 async def test_warnings_of_the_server_are_passed_on(

@@ -1,7 +1,9 @@
 """Kubeconfig files and the Pod: which cluster, who we are, what must be refused."""
 
+import asyncio
 import base64
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -308,6 +310,72 @@ def test_impersonation_and_proxy_come_from_the_file(tmp_path: pathlib.Path) -> N
     assert "proxy:3128" not in repr(loaded)
 
 
+def test_what_else_is_known_of_whom_to_act_as_comes_from_the_file(tmp_path: pathlib.Path) -> None:
+    """``as-user-extra``: any number of values for any number of keys."""
+    extra = {"example.com/scopes": ["view", "edit"], "reason": ["audit"]}
+    content = user(**{"as": "bot", "as-user-extra": extra})
+    loaded = config.load(write(tmp_path / "config", content), environ={})
+    assert loaded.impersonation.extra == (
+        ("example.com/scopes", ("view", "edit")),
+        ("reason", ("audit",)),
+    )
+
+
+@pytest.mark.parametrize("key", ["as-uid", "as-groups", "as-user-extra"])
+def test_acting_as_a_group_without_a_user_is_refused(tmp_path: pathlib.Path, key: str) -> None:
+    """Passed over in silence, it would leave us with all our own rights."""
+    value = {"as-uid": "7", "as-groups": ["a"], "as-user-extra": {"a": ["b"]}}[key]
+    path = write(tmp_path / "config", user(**{"token": "t", key: value}))
+    with pytest.raises(errors.UsageError, match="need a user to act as"):
+        config.load(path, environ={})
+    path = write(tmp_path / "config", document())
+    for given in (config.Impersonation(uid="7"), config.Impersonation(groups=("a",))):
+        overrides = config.Overrides(impersonation=given)
+        with pytest.raises(errors.UsageError, match="add --as"):
+            config.load(path, environ={}, overrides=overrides)
+
+
+async def test_a_token_wins_over_a_plugin(tmp_path: pathlib.Path) -> None:
+    """As for kubectl, which then does not run the plugin at all."""
+    plugin = {"command": "./none", "apiVersion": "client.authentication.k8s.io/v1"}
+    (tmp_path / "token").write_text("from-file")
+    for values, expected in (
+        ({"token": "t"}, "Bearer t"),
+        ({"tokenFile": "token"}, "Bearer from-file"),
+        ({"username": "a", "password": "b"}, "Basic YTpi"),
+    ):
+        path = write(tmp_path / "config", user(exec=plugin, **values))
+        loaded = config.load(path, environ={})
+        assert (await loaded.login_source.login()).authorization == expected
+
+
+async def test_paths_are_relative_to_the_link_that_leads_to_the_file(
+    tmp_path: pathlib.Path,
+) -> None:
+    """A kubeconfig kept elsewhere and linked to finds its files beside the link, as for kubectl."""
+    write(tmp_path / "kept" / "config", user(tokenFile="token"))
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "token").write_text("beside the link")
+    (tmp_path / "used" / "config").symlink_to(tmp_path / "kept" / "config")
+    loaded = config.load(tmp_path / "used" / "config", environ={})
+    assert (await loaded.login_source.login()).token == "beside the link"
+
+
+async def test_a_kubeconfig_may_be_a_pipe(tmp_path: pathlib.Path) -> None:
+    """`--kubeconfig <(command)` and `KUBECONFIG=/dev/null:FILE` are ordinary in a shell."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writing = asyncio.create_task(asyncio.to_thread(pipe.write_text, json.dumps(document())))
+    loaded = await asyncio.to_thread(config.load, pipe, environ={})
+    await writing
+    assert loaded.server == "https://one:6443"
+    path = write(tmp_path / "config", document())
+    listed = {"KUBECONFIG": f"/dev/null{os.pathsep}{path}"}
+    assert config.load(environ=listed).server == "https://one:6443"
+    with pytest.raises(errors.UsageError, match="Is a directory"):
+        config.load(tmp_path, environ={})
+
+
 # In a Pod.
 
 
@@ -350,6 +418,21 @@ async def test_a_token_file_in_the_middle_of_its_replacement_ends_nothing(
     (account / "token").unlink()
     time.now += 100
     assert (await source.login()).token == "first"
+
+
+async def test_an_empty_token_file_does_not_make_us_anonymous(account: pathlib.Path) -> None:
+    """Told at the start; later the last token is used until there is another."""
+    time = faketime.FakeTime()
+    source = config.in_cluster(POD, folder=account, clock=time.clock).login_source
+    (account / "token").write_text("\n")
+    time.now += 100
+    assert (await source.login()).token == "first"
+    (account / "token").write_text("second")
+    assert source.reject(await source.login())
+    assert (await source.login()).token == "second"
+    (account / "token").write_text("")
+    with pytest.raises(errors.CredentialError, match="token is empty"):
+        config.in_cluster(POD, folder=account)
 
 
 def test_outside_of_a_pod_and_without_a_token_it_is_told(tmp_path: pathlib.Path) -> None:

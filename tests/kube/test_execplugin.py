@@ -152,3 +152,9 @@ def test_a_plugin_that_needs_a_terminal_is_refused_without_one(tmp_path: pathlib
     """A service cannot press a button."""
     with pytest.raises(errors.UsageError, match="wants a terminal"):
         plugin(tmp_path, "", interactiveMode="Always")
+
+
+def test_an_unknown_mode_is_refused(tmp_path: pathlib.Path) -> None:
+    """A typing error must not decide whether a plugin may ask."""
+    with pytest.raises(errors.UsageError, match='interactiveMode "Newer" is none of Never, IfAv'):
+        plugin(tmp_path, answer(token="t"), interactiveMode="Newer")

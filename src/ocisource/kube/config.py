@@ -4,8 +4,6 @@ Files as ``kubeconfig`` finds them; without any, the service account of the Pod.
 (``Overrides``) win over files. Paths in a file are relative to that file.
 """
 
-import base64
-import binascii
 import dataclasses
 import os
 import pathlib
@@ -15,7 +13,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 
 from ocisource import errors
-from ocisource.kube import execplugin, kubeconfig, logins
+from ocisource.kube import kubeconfig, logins, users
 
 SERVICE_ACCOUNT_FOLDER = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -24,11 +22,12 @@ Document = dict[str, typing.Any]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Impersonation:
-    """Whom to act as (``as``, ``as-groups``, ``as-uid`` in a kubeconfig)."""
+    """Whom to act as (``as``, ``as-uid``, ``as-groups``, ``as-user-extra`` in a kubeconfig)."""
 
     user: str = ""
     uid: str = ""
     groups: tuple[str, ...] = ()
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -167,14 +166,16 @@ class _Reader:
         authority, is_insecure = self._trust(cluster, cluster_name)
         return ClusterConfig(
             server=_normal_server(server),
-            login_source=self._logins(user, user_name, cluster=cluster, server=server),
+            login_source=users.User(
+                name=user_name, entry=user, cluster=cluster, server=server, clock=self._clock
+            ).login_source(self._flags(), environ=self._environ),
             certificate_authority=authority,
             tls_server_name=overrides.tls_server_name
             or str(cluster.value.get("tls-server-name") or ""),
             is_insecure=is_insecure,
             proxy_url=str(cluster.value.get("proxy-url") or ""),
             namespace=overrides.namespace or str(context.get("namespace") or ""),
-            impersonation=self._impersonation(user.value),
+            impersonation=self._impersonation(user.value, user_name),
         )
 
     def _entry(self, section: str, name: str, *, default: bool) -> kubeconfig.Entry:
@@ -187,7 +188,8 @@ class _Reader:
 
     def _trust(self, cluster: kubeconfig.Entry, name: str) -> tuple[logins.Material, bool]:
         overrides = self._overrides
-        authority = self._material(cluster, "certificate-authority", "cluster", name)
+        owner = f'cluster "{name}"'
+        authority = users.material(cluster, "certificate-authority", owner=owner, clock=self._clock)
         is_insecure = overrides.is_insecure or bool(cluster.value.get("insecure-skip-tls-verify"))
         if overrides.certificate_authority:
             path = pathlib.Path(overrides.certificate_authority)
@@ -201,93 +203,33 @@ class _Reader:
             authority = logins.Material()
         return authority, is_insecure
 
-    def _logins(
-        self, user: kubeconfig.Entry, name: str, *, cluster: kubeconfig.Entry, server: str
-    ) -> logins.LoginSource:
-        overrides, value = self._overrides, user.value
-        if value.get("auth-provider"):
-            raise errors.UsageError(
-                f'user "{name}": auth-provider is no longer part of Kubernetes; '
-                "use an exec plugin instead"
-            )
-        if value.get("exec") and not (overrides.token or overrides.client_certificate):
-            info = self._cluster_info(cluster, server)
-            plugin = execplugin.Plugin.parse(
-                value["exec"], user=name, folder=user.folder, cluster_info=info
-            )
-            return execplugin.ExecLogin(plugin, environ=self._environ)
-        token = self._token(user, name)
-        certificate = self._material(user, "client-certificate", "user", name)
-        key = self._material(user, "client-key", "user", name)
-        if overrides.client_certificate:
-            certificate = self._file(overrides.client_certificate)
-            key = self._file(overrides.client_key)
-        if bool(certificate) != bool(key):
-            raise errors.UsageError(
-                f'user "{name}": a client certificate and its key belong together'
-            )
-        return logins.MaterialLogin(
-            token=token,
-            username=str(value.get("username") or ""),
-            password=str(value.get("password") or ""),
-            certificate=certificate,
-            key=key,
+    def _flags(self) -> users.Flags:
+        overrides = self._overrides
+        return users.Flags(
+            token=overrides.token,
+            client_certificate=overrides.client_certificate,
+            client_key=overrides.client_key,
         )
 
-    def _token(self, user: kubeconfig.Entry, name: str) -> logins.Material:
-        if self._overrides.token:
-            return logins.Material(data=self._overrides.token.encode())
-        if path := user.value.get("tokenFile"):  # a file wins over a token, as in client-go
-            material = logins.Material(path=user.folder / str(path), clock=self._clock)
-            material.read()
-            return material
-        del name
-        return logins.Material(data=str(user.value.get("token") or "").encode())
-
-    def _material(self, entry: kubeconfig.Entry, key: str, what: str, name: str) -> logins.Material:
-        """``{key}-data`` in base64 wins over the file named by ``{key}``."""
-        if data := entry.value.get(f"{key}-data"):
-            try:
-                return logins.Material(data=base64.b64decode(str(data), validate=True))
-            except (binascii.Error, ValueError) as exc:
-                raise errors.UsageError(f'{what} "{name}": {key}-data is not base64') from exc
-        if path := entry.value.get(key):
-            material = logins.Material(path=entry.folder / str(path), clock=self._clock)
-            material.read()
-            return material
-        return logins.Material()
-
-    def _file(self, path: str) -> logins.Material:
-        return logins.Material(path=pathlib.Path(path), clock=self._clock)
-
-    def _cluster_info(self, cluster: kubeconfig.Entry, server: str) -> Document:
-        """``spec.cluster`` of an ExecCredential, for plugins that ask for it."""
-        value = cluster.value
-        info: Document = {"server": server}
-        for source, target in (
-            ("tls-server-name", "tls-server-name"),
-            ("insecure-skip-tls-verify", "insecure-skip-tls-verify"),
-            ("proxy-url", "proxy-url"),
-            ("disable-compression", "disable-compression"),
-        ):
-            if value.get(source):
-                info[target] = value[source]
-        authority = self._material(cluster, "certificate-authority", "cluster", "")
-        if authority:
-            info["certificate-authority-data"] = base64.b64encode(authority.read()).decode()
-        for extension in value.get("extensions") or ():
-            if extension.get("name") == "client.authentication.k8s.io/exec":
-                info["config"] = extension.get("extension")
-        return info
-
-    def _impersonation(self, user: Document) -> Impersonation:
-        if self._overrides.impersonation.user:
-            return self._overrides.impersonation
-        return Impersonation(
+    def _impersonation(self, user: Document, name: str) -> Impersonation:
+        given = self._overrides.impersonation
+        if given.user:
+            return given
+        extra = user.get("as-user-extra") or {}
+        found = Impersonation(
             user=str(user.get("as") or ""),
             uid=str(user.get("as-uid") or ""),
             groups=tuple(str(group) for group in user.get("as-groups") or ()),
+            extra=tuple((str(key), tuple(map(str, values or ()))) for key, values in extra.items()),
         )
+        # Whoever asks for less than their own rights must not be given all of them.
+        if given != Impersonation():
+            raise errors.UsageError("--as-group and --as-uid need a user to act as: add --as")
+        if found != Impersonation() and not found.user:
+            raise errors.UsageError(
+                f'user "{name}": as-uid, as-groups and as-user-extra need a user to act as'
+            )
+        return found
 
 
 def _normal_server(server: str) -> str:

@@ -23,6 +23,7 @@ from ocisource.kube import logins
 from ocisource.wire import timestamps
 
 VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+MODES = ("Never", "IfAvailable", "Always")
 TIMEOUT = 60.0  # seconds a plugin may take; people may have to press a button
 EARLY = 10.0  # seconds before its expiry at which a credential is renewed
 MAX_OUTPUT_BYTES = 1024 * 1024  # a token or a certificate is far smaller
@@ -72,6 +73,10 @@ class Plugin:
                 f'user "{user}": exec apiVersion "{api_version}" is none of {", ".join(VERSIONS)}'
             )
         mode = str(value.get("interactiveMode") or "IfAvailable")
+        if mode not in MODES:
+            raise errors.UsageError(
+                f'user "{user}": exec interactiveMode "{mode}" is none of {", ".join(MODES)}'
+            )
         has_terminal = sys.stdin is not None and sys.stdin.isatty()
         if mode == "Always" and not has_terminal:
             raise errors.UsageError(

@@ -23,12 +23,12 @@ Document = dict[str, typing.Any]
 def find_files(path: pathlib.Path | None, environ: Mapping[str, str]) -> tuple[pathlib.Path, ...]:
     """The kubeconfig files that apply; raises UsageError for a named file that is not there."""
     if path is not None:
-        if not path.is_file():
+        if not path.exists():
             raise errors.UsageError(f'kubeconfig "{path}": no such file')
         return (path,)
     if listed := environ.get("KUBECONFIG", ""):
         named = [pathlib.Path(part) for part in listed.split(os.pathsep) if part]
-        found = tuple(file for file in named if file.is_file())
+        found = tuple(file for file in named if file.exists())  # a pipe or /dev/null too
         if not found:
             raise errors.UsageError(f'KUBECONFIG names no file that exists: "{listed}"')
         return found
@@ -74,6 +74,7 @@ def read(path: pathlib.Path) -> Document:
 
 def _entries(listed: object, *, singular: str, path: pathlib.Path) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
+    folder = path.absolute().parent  # of a link, not of what it leads to, as for kubectl
     items: Sequence[typing.Any] = listed if isinstance(listed, list) else []
     if listed and not isinstance(listed, list):
         raise errors.UsageError(f'kubeconfig "{path}": {singular}s is not a list')
@@ -82,7 +83,7 @@ def _entries(listed: object, *, singular: str, path: pathlib.Path) -> dict[str, 
         if not isinstance(item, dict) or not isinstance(value or {}, dict):
             raise errors.UsageError(f'kubeconfig "{path}": an entry of {singular}s is no mapping')
         name = str(item.get("name", ""))
-        entries.setdefault(name, Entry(value or {}, path.resolve().parent))
+        entries.setdefault(name, Entry(value or {}, folder))
     return entries
 
 

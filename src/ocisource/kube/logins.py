@@ -80,18 +80,17 @@ class Material:
         return bool(self._data) or self._path is not None
 
     def read(self) -> bytes:
-        """The bytes; raises CredentialError when the file never was readable."""
+        """The bytes; raises CredentialError when the file never was readable, or is empty."""
         if self._path is None:
             return self._data
         now = self._clock()
         if self._read_at is None or now - self._read_at >= FILE_TTL:
             try:
                 self._data = _read_bounded(self._path)
-            except OSError as exc:
+            except errors.CredentialError:
                 # A file in the middle of its replacement must not end a running service.
                 if self._read_at is None:
-                    reason = exc.strerror or type(exc).__name__
-                    raise errors.CredentialError(f"unable to read {self._path}: {reason}") from exc
+                    raise
             self._read_at = now
         return self._data
 
@@ -102,10 +101,16 @@ class Material:
 
 
 def _read_bounded(path: pathlib.Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(MAX_FILE_BYTES + 1)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as exc:
+        reason = exc.strerror or type(exc).__name__
+        raise errors.CredentialError(f"unable to read {path}: {reason}") from exc
     if len(data) > MAX_FILE_BYTES:
         raise errors.CredentialError(f"{path} holds more than {MAX_FILE_BYTES} bytes")
+    if not data.strip():  # an empty token would make us anonymous, an empty CA trust no server
+        raise errors.CredentialError(f"{path} is empty")
     return data
 
 

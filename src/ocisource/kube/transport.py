@@ -10,6 +10,7 @@ import dataclasses
 import os
 import socket
 import typing
+import urllib.parse
 from collections.abc import AsyncIterator, Mapping
 
 import aiohttp
@@ -162,6 +163,10 @@ class Transport:
             headers += [("Impersonate-Group", group) for group in acting.groups]
             if acting.uid:
                 headers.append(("Impersonate-Uid", acting.uid))
+            for key, values in acting.extra:
+                # A key may hold what a header's name may not (a slash, say).
+                name = f"Impersonate-Extra-{urllib.parse.quote(key, safe='')}"
+                headers += [(name, value) for value in values]
         return headers
 
     def _proxy_headers(self) -> dict[str, str]:
