@@ -341,3 +341,17 @@ async def test_a_renewal_whose_answer_was_lost_does_not_prevent_the_release(
     election.server.put(ROOT, found | {"spec": written})
     await first.stop()
     assert election.spec["holderIdentity"] == ""
+
+
+async def test_others_are_told_a_duration_that_is_not_shorter_than_ours(
+    election: Election,
+) -> None:
+    """The record holds whole seconds: rounded down, others would begin while we still work."""
+    settings = lease.LeaseSettings(duration=4.5, renew_deadline=4.2, retry_period=1.0)
+    first = election.candidate("first", settings)
+    first.start()
+    await faketime.until(lambda: first.log == ["begins"])
+    assert election.spec["leaseDurationSeconds"] == 5
+    await election.live(2)
+    await election.rest()
+    assert election.spec["leaseDurationSeconds"] == 5

@@ -11,7 +11,7 @@ from ocisource.manifests import render
 from tests.docs import pages
 
 _PAGES = ("install.md", "operating.md", "migrating-from-flux.md", "metrics.md", "conditions.md")
-_FOREIGN = {"--replicas", "--for"}  # kubectl's
+_FOREIGN = {"--all", "--for", "--replicas"}  # kubectl's
 
 
 def _known() -> set[str]:

@@ -190,6 +190,39 @@ def _deployment(namespace: str) -> dict[str, object]:
     }
 
 
+def test_what_the_page_says_removes_it_and_nothing_of_others(
+    own_plane: kubernetes.ControlPlane,
+    tmp_path: pathlib.Path,
+    new_kubectl: Callable[[pathlib.Path], kubectl.Kubectl],
+) -> None:
+    """Verbatim, but that the definition, which other tests need, is only shown to be found."""
+    program = new_kubectl(own_plane.kubeconfig())
+    path = tmp_path / "install.yaml"
+    path.write_text(install(own_plane, tmp_path / "home", "--export").stdout)
+    program.run("apply", "--server-side", "--force-conflicts", f"--filename={path}")
+    *removing, last = _removal()
+    assert last == "delete crd -l app.kubernetes.io/name=ocisource"
+    for line in removing:
+        program.run(*line.split())
+    crd = "customresourcedefinition.apiextensions.k8s.io/ocirepositories.source.toolkit.fluxcd.io"
+    left = program.run("get", f"--filename={path}", "--output=name", "--ignore-not-found")
+    assert left.stdout.split() == ["namespace/flux-system", crd]
+    dry = (*last.split(), "--dry-run=server", "--output=name")
+    assert program.run(*dry).stdout.split() == [crd]
+    label = ("label", "--overwrite", crd)
+    program.run(*label, "app.kubernetes.io/name=flux")
+    found = program.run(*dry).stdout
+    program.run(*label, "app.kubernetes.io/name=ocisource")
+    assert crd not in found
+
+
+def _removal() -> list[str]:
+    """The kubectl commands under "Removing it", without the program's name."""
+    text = (pathlib.Path(__file__).parents[2] / "docs" / "install.md").read_text()
+    block = text.partition("## Removing it")[2].split("```")[1]
+    return [line.removeprefix("kubectl ") for line in block.strip().splitlines()]
+
+
 def test_every_kind_that_is_rendered_can_be_applied() -> None:
     """The table of kinds knows all of them."""
     options = render.Options(has_monitoring=True, has_workload_identity=True)

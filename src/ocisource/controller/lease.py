@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import dataclasses
 import enum
+import math
 import random
 import time
 import typing
@@ -64,6 +65,11 @@ class LeaseSettings:
             )
         if self.retry_period <= 0:
             raise errors.UsageError("--leader-election-retry-period must be above 0")
+
+    @property
+    def whole_duration(self) -> int:
+        """The duration as others read it; rounded up, as they must not begin before we end."""
+        return math.ceil(self.duration)
 
 
 DEFAULTS: typing.Final = LeaseSettings()
@@ -224,7 +230,7 @@ class Elector:
         transitions = found.spec.lease_transitions or 0
         spec = resources.LeaseSpec(
             holder_identity=self._identity,
-            lease_duration_seconds=int(self._settings.duration),
+            lease_duration_seconds=self._settings.whole_duration,
             acquire_time=found.spec.acquire_time if is_mine else now,
             renew_time=now,
             lease_transitions=transitions if is_mine else transitions + 1,
@@ -237,7 +243,7 @@ class Elector:
             metadata=meta.ObjectMeta(name=self._name, namespace=self._namespace),
             spec=resources.LeaseSpec(
                 holder_identity=self._identity,
-                lease_duration_seconds=int(self._settings.duration),
+                lease_duration_seconds=self._settings.whole_duration,
                 acquire_time=now,
                 renew_time=now,
                 lease_transitions=0,
