@@ -78,6 +78,14 @@ class Runs:
         return step
 
 
+async def test_outcomes_are_counted_from_nothing() -> None:
+    """A share of failures can be drawn before the first one: it is 0, not "no data"."""
+    async with working(Runs()) as works:
+        for outcome in ("success", "error", "requeue", "requeue_after"):
+            assert works.sample("controller_runtime_reconcile_total", result=outcome) == 0
+        assert works.sample("controller_runtime_reconcile_errors_total") == 0
+
+
 async def test_a_success_ends_the_backoff_and_waits_for_the_interval() -> None:
     """``requeue_after`` is exact; the failures before are forgotten."""
     runs = Runs(errors.StorageError("full"), request.Result(requeue_after=60.0))

@@ -25,6 +25,8 @@ CONCURRENCY = 32  # workers: they mostly wait for registries
 STOP_GRACE = 10.0  # seconds that runs may take to end when the controller stops
 CANCEL_GRACE = 1.0  # seconds that cancelled runs may take to tidy up
 _SPREAD = 0.1  # of a server's retry_after: those it sent away must not come back together
+# How a run may end, as controller-runtime's label "result" has it.
+_OUTCOMES: typing.Final = ("success", "error", "requeue", "requeue_after")
 
 
 class Synced(typing.Protocol):
@@ -73,6 +75,10 @@ class Controller:
         if observed is not None:
             observed.max_concurrent.labels(name).set(concurrency)
             observed.active_workers.labels(name).set(0)
+            # There from the start, as controller-runtime's: no failures are 0, not "no data".
+            observed.reconcile_errors.labels(name)
+            for outcome in _OUTCOMES:
+                observed.reconcile_total.labels(name, outcome)
 
     @property
     def in_work(self) -> frozenset[request.Request]:
