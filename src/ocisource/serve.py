@@ -35,6 +35,7 @@ from ocisource.reconciler import (
     pacing,
     recording,
     scrubbing,
+    served,
     triggers,
     writer,
 )
@@ -83,9 +84,9 @@ async def ocirepositories(
 
     Raises UsageError when the CustomResourceDefinition is not there.
     """
-    served = await api.versions(ocirepository.GROUP)
+    known = await api.versions(ocirepository.GROUP)
     for version in ocirepository.VERSIONS:
-        if version in served and ocirepository.PLURAL in await api.discover(
+        if version in known and ocirepository.PLURAL in await api.discover(
             ocirepository.GROUP, version
         ):
             return resources.Resource(
@@ -214,8 +215,10 @@ class _Parts:
             namespace="" if chosen.watch_all_namespaces else _runtime_namespace(),
             label_selector=chosen.watch_label_selector,
         )
+        version = served.Served(self.resource, find=lambda: ocirepositories(self.api))
         objects = informer.Informer(
-            reflector.Reflector(self.api, self.resource, scope), compact=sharing.shared
+            reflector.Reflector(self.api, self.resource, scope, report=version.report),
+            compact=sharing.shared,
         )
         known = newest.Newest(objects)
         durations = measures.Durations(
@@ -263,6 +266,7 @@ class _Parts:
                 )
                 mirror.add_handler(handlers.referenced(watched.kind))
                 await stack.enter_async_context(_background(mirror.run()))
+        await stack.enter_async_context(_background(version.run()))
         await stack.enter_async_context(_background(objects.run()))
         await stack.enter_async_context(
             _background(_collect_orphans(objects, reconciler.custody, queue))

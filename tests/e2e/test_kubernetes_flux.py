@@ -154,6 +154,39 @@ def test_the_first_definition_of_flux_keeps_less_and_still_nothing_is_made_twice
     assert new["status"]["artifact"]["checksum"] != status["artifact"]["checksum"]
 
 
+def test_a_version_that_is_served_no_more_ends_the_process_and_the_next_goes_on(
+    cluster: clusters.Cluster, install_definition: Callable[[dict[str, Any]], None]
+) -> None:
+    """Flux was upgraded meanwhile: one line, and what starts again speaks the new version."""
+    install_definition(flux.V1_5)
+    cluster.version = "v1beta2"
+    repository = f"{cluster.namespace}/app"
+    cluster.push(repository, "latest", {"a.yaml": b"a: 1\n"})
+    cluster.declare("app", repository=repository)
+    with _replica(cluster, "first") as first:
+        before = cluster.until(clusters.is_ready, "app", seen_by=first)
+        install_definition(flux.V1_9)
+        assert first.process.wait(seconds=60) == 1
+        assert (
+            "the cluster serves ocirepositories in v1 and no longer in v1beta2: start again to go "
+            "on with v1"
+        ) in first.log()
+        assert "Traceback" not in first.log()
+    cluster.version = "v1"
+    cluster.push(repository, "latest", {"a.yaml": b"a: 2\n"})
+    with _replica(cluster, "first") as again:
+        cluster.request("app", "again")
+        cluster.until(
+            lambda obj: (
+                clusters.is_ready(obj)
+                and obj["status"]["artifact"]["revision"]
+                != before["status"]["artifact"]["revision"]
+            ),
+            "app",
+            seen_by=again,
+        )
+
+
 def test_what_the_first_definition_lets_pass_stalls_with_a_reason(
     cluster: clusters.Cluster, install_definition: Callable[[dict[str, Any]], None]
 ) -> None:
