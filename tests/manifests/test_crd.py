@@ -10,7 +10,9 @@ from hypothesis import strategies
 
 from ocisource import errors
 from ocisource.api import artifact, conditions, meta, ocirepository
+from ocisource.cli.sources import createsource
 from ocisource.manifests import load
+from ocisource.oci.providers import logins
 from ocisource.wire import durations
 
 _UNITS = ("ns", "us", "µs", "μs", "ms", "s", "m", "h")
@@ -87,6 +89,17 @@ def test_defaults_are_those_of_the_code() -> None:
     assert schema["status"]["default"] == {"observedGeneration": -1}
     message = schema["status"]["properties"]["conditions"]["items"]["properties"]["message"]
     assert message["maxLength"] == conditions.MAX_MESSAGE_BYTES
+
+
+def test_words_are_those_of_the_code() -> None:
+    """The schema admits exactly the providers and operations that the code knows."""
+    spec = load.schema("v1")["properties"]["spec"]["properties"]
+    assert spec["provider"]["enum"] == [ocirepository.GENERIC_PROVIDER, *logins.NAMES]
+    operations = [ocirepository.EXTRACT, ocirepository.COPY]
+    assert spec["layerSelector"]["properties"]["operation"]["enum"] == operations
+    status = load.schema("v1")["properties"]["status"]["properties"]
+    assert status["observedLayerSelector"]["properties"]["operation"]["enum"] == operations
+    assert spec["verify"]["properties"]["provider"]["enum"] == list(createsource.VERIFIERS)
 
 
 def _pattern(name: str) -> re.Pattern[str]:

@@ -58,6 +58,7 @@ def test_nothing_is_asked_for_that_flux_does_not_ask_for(release: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["interval", "timeout"])
+@hypothesis.settings(max_examples=25)  # texts of a pattern take long to make
 @hypothesis.given(data=strategies.data())
 def test_a_duration_that_flux_admits_is_admitted(name: str, data: strategies.DataObject) -> None:
     """Its pattern knows fewer units and no signs."""

@@ -67,6 +67,10 @@ def test_the_pod_may_do_nothing_it_need_not() -> None:
     assert {each["name"] for each in pod["volumes"]} == {
         each["name"] for each in _container()["volumeMounts"]
     }
+    # The rest of what Pod Security calls "restricted": nothing of the node's.
+    assert all(set(each) == {"name", "emptyDir"} for each in pod["volumes"])
+    assert not [key for key in pod if key.startswith("host")]
+    assert not [each for each in _container()["ports"] if "hostPort" in each]
 
 
 def test_the_service_leads_to_the_pods() -> None:
@@ -80,6 +84,21 @@ def test_the_service_leads_to_the_pods() -> None:
     assert service["spec"]["selector"].items() <= labels.items()
     (adv,) = (each for each in _container()["args"] if each.startswith("--storage-adv-addr="))
     assert adv.removeprefix("--storage-adv-addr=").startswith("source-controller.")
+
+
+def test_policy_and_monitor_are_about_the_pods_and_their_ports() -> None:
+    """A selector that fits nothing, or a port that is not there, would go unnoticed."""
+    labels = _one("deployment.yaml", "Deployment")["spec"]["template"]["metadata"]["labels"]
+    ports = {each["name"] for each in _container()["ports"]}
+    policy = _one("networkpolicy.yaml", "NetworkPolicy")["spec"]
+    monitor = _one("monitoring/podmonitor.yaml", "PodMonitor")["spec"]
+    for selector in (policy["podSelector"], monitor["selector"]):
+        assert selector["matchLabels"]
+        assert selector["matchLabels"].items() <= labels.items()
+    named = {port["port"] for rule in policy["ingress"] for port in rule["ports"]}
+    assert named == {"http", "http-prom"}
+    assert named < ports
+    assert [each["port"] for each in monitor["podMetricsEndpoints"]] == ["http-prom"]
 
 
 @pytest.mark.parametrize("name", ["rbac.yaml", "workload-identity/rbac.yaml"])
