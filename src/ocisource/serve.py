@@ -56,10 +56,14 @@ DOWNLOAD_GRACE = 2.0
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A controller at work: where its artifacts are served, and the objects it knows."""
+    """A controller at work: where its artifacts are served, and the objects it knows.
+
+    ``served`` knows why the objects cannot be listed, if they cannot.
+    """
 
     artifacts_url: str
     objects: informer.Informer[ocirepository.OCIRepository]
+    served: served.Served
     metrics: metrics.Metrics
 
 
@@ -181,13 +185,14 @@ async def controller(
             metrics=observed,
             clouds=clouds,
         )
-        objects = await parts.start(stack)
+        version = served.Served(resource, find=lambda: ocirepositories(api))
+        objects = await parts.start(stack, version)
         objects.add_handler(
             informer.Handler(
                 on_delete=lambda obj: told.forget(obj.metadata.name, obj.metadata.namespace)
             )
         )
-        yield Running(artifacts_url=parts.url, objects=objects, metrics=observed)
+        yield Running(artifacts_url=parts.url, objects=objects, served=version, metrics=observed)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +212,7 @@ class _Parts:
     clouds: logins.Clouds
 
     async def start(
-        self, stack: contextlib.AsyncExitStack
+        self, stack: contextlib.AsyncExitStack, version: served.Served
     ) -> informer.Informer[ocirepository.OCIRepository]:
         """Start informers, queue and workers around one reconciler; the stack ends them."""
         chosen = self.chosen
@@ -215,7 +220,6 @@ class _Parts:
             namespace="" if chosen.watch_all_namespaces else _runtime_namespace(),
             label_selector=chosen.watch_label_selector,
         )
-        version = served.Served(self.resource, find=lambda: ocirepositories(self.api))
         objects = informer.Informer(
             reflector.Reflector(self.api, self.resource, scope, report=version.report),
             compact=sharing.shared,

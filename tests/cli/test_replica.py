@@ -30,6 +30,7 @@ class Running:
     """A controller whose informer is as far as a test wants."""
 
     objects: typing.Any
+    served: typing.Any
 
 
 @dataclasses.dataclass
@@ -39,14 +40,24 @@ class Objects:
     has_synced: bool
 
 
-def made(elector: Elector | None, *, has_synced: bool | None = None) -> replica.Replica:
+@dataclasses.dataclass
+class Served:
+    """What went wrong with the last list."""
+
+    complaint: str
+
+
+def made(
+    elector: Elector | None, *, has_synced: bool | None = None, complaint: str = ""
+) -> replica.Replica:
     """A replica without a cluster; ``has_synced`` None means that no controller runs."""
+    running = None if has_synced is None else Running(Objects(has_synced), Served(complaint))
     return replica.Replica(
         settings.Settings(),
         typing.cast("typing.Any", None),
         metrics.Metrics(),
         typing.cast("lease.Elector | None", elector),
-        typing.cast("typing.Any", None if has_synced is None else Running(Objects(has_synced))),
+        typing.cast("typing.Any", running),
     )
 
 
@@ -69,6 +80,14 @@ def test_readiness_tells_a_standby_from_a_failure(
     """One short text each; none when the replica works."""
     elector = None if role is None else Elector(role)
     assert made(elector, has_synced=has_synced).waiting_for() == text
+
+
+def test_a_list_that_is_refused_is_a_failure_and_no_slow_start() -> None:
+    """Missing rights are found by who looks at /readyz; later failures do not end the service."""
+    complaint = 'ocirepositories is forbidden: User "a" cannot list'
+    refused = made(None, has_synced=False, complaint=complaint)
+    assert refused.waiting_for() == f"failing: {complaint}"
+    assert made(None, has_synced=True, complaint=complaint).waiting_for() == ""
 
 
 def test_a_lease_held_by_nobody_is_said_so() -> None:

@@ -246,6 +246,10 @@ async def test_a_token_that_stays_refused_is_told(
     with pytest.raises(errors.APIStatusError) as caught:
         await new_client(source).get(resources.SECRETS, "s", namespace="default")
     assert caught.value.code == 401
+    assert str(caught.value) == (
+        f"the API server {server.url.partition('://')[2]} does not accept our login "
+        "(Unauthorized): renew the token or certificate of the kubeconfig's user"
+    )
     assert server.count("^GET") == tries
 
 

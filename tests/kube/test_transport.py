@@ -11,7 +11,7 @@ from aiohttp import web
 
 from ocisource import errors
 from ocisource.kube import client, config, exchange, logins
-from tests.parts import certificates, proxy
+from tests.parts import certificates, ports, proxy
 from tests.simulators import proxies
 
 
@@ -195,8 +195,20 @@ async def test_a_proxy_is_used_when_the_kubeconfig_names_one(
         if has_password:
             with pytest.raises(errors.TransportError) as caught:
                 await who(port, certificate_authority=trust(authority), proxy_url=part.url)
-            assert "pw" not in str(caught.value)
+            told = f"the proxy for the API server 127.0.0.1:{port} answered with HTTP status 407"
+            assert str(caught.value) == told
     assert len(part.requests()) >= 1
+
+
+async def test_a_proxy_that_is_not_there_is_told_from_the_server() -> None:
+    """Whoever reads it looks at the right machine, and sees no password."""
+    (nobody,) = ports.free()
+    with pytest.raises(errors.NotSentError) as caught:
+        await who(6443, proxy_url=f"http://u:s3cret@127.0.0.1:{nobody}")
+    assert str(caught.value) == (
+        f"cannot connect to the proxy 127.0.0.1:{nobody} for the API server 127.0.0.1:6443: "
+        "connection refused"
+    )
 
 
 def test_a_proxy_of_an_unknown_kind_is_refused() -> None:

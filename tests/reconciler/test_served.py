@@ -79,3 +79,15 @@ async def test_other_failures_ask_nothing(failure: Exception | None) -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+def test_why_nothing_can_be_listed_is_known_until_it_can() -> None:
+    """For whoever asks whether we are ready."""
+    watch = served.Served(_RESOURCE, find=Cluster("v1").find)
+    assert watch.complaint == ""
+    watch.report(errors.APIStatusError("ocirepositories is forbidden", code=403))
+    assert watch.complaint == "ocirepositories is forbidden"
+    watch.report(ValueError("secret"))
+    assert watch.complaint == "ValueError"
+    watch.report(None)
+    assert watch.complaint == ""

@@ -141,14 +141,24 @@ class Exchange:
                         yield response
                         return
                     failure = await answers.failure(response, now=self._wall())
-                    if failure.code == _UNAUTHORIZED and rejected is None:
-                        if not self._cluster.login_source.reject(login):
-                            raise failure
+                    if failure.code == _UNAUTHORIZED:
+                        if rejected is not None or not self._cluster.login_source.reject(login):
+                            raise self._not_let_in(failure)
                         rejected, pause = login, 0.0
                     else:
                         pause = self._patience(failure, retry)
             retry += 1
             await self._sleep(pause)
+
+    def _not_let_in(self, failure: errors.APIStatusError) -> errors.APIStatusError:
+        """A 401 with what it does not say: by whom, and what to do."""
+        return errors.APIStatusError(
+            f"the API server {self._transport.host} does not accept our login ({failure.text}): "
+            "renew the token or certificate of the kubeconfig's user",
+            code=failure.code,
+            reason=failure.reason,
+            details=failure.details,
+        )
 
     def _patience(self, failure: errors.APIStatusError, retry: int) -> float:
         """Seconds to wait before the next try; raises ``failure`` when there is none."""

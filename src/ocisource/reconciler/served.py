@@ -29,9 +29,14 @@ class Served:
         self._resource = resource
         self._find = find
         self._is_missed = asyncio.Event()
+        self.complaint = ""
+        """Why the last list or watch failed; "" when it did not."""
 
     def report(self, failure: Exception | None) -> None:
-        """Take note of a failed list or watch."""
+        """Take note of a failed list or watch, or of the recovery."""
+        self.complaint = str(failure) if isinstance(failure, errors.OcisourceError) else ""
+        if failure is not None and not self.complaint:
+            self.complaint = type(failure).__name__
         if isinstance(failure, errors.APIStatusError) and answers.is_not_found(failure):
             self._is_missed.set()
 

@@ -80,7 +80,11 @@ class Replica:
                     pass
         if self.running is None:
             return "starting: the controller"
-        return "" if self.running.objects.has_synced else "starting: the first list of objects"
+        if self.running.objects.has_synced:
+            return ""
+        if complaint := self.running.served.complaint:
+            return f"failing: {complaint}"
+        return "starting: the first list of objects"
 
     async def work(self) -> None:
         """Reconcile and serve artifacts until cancelled; raises OcisourceError."""
