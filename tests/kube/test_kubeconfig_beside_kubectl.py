@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from ocisource import errors
 from ocisource.kube import client, config, resources
 from tests.parts import commands, kubernetes, programs
+from tests.simulators import faketime
 
 Document = dict[str, Any]
 
@@ -199,3 +201,26 @@ async def test_a_plugin_is_told_the_same_and_logs_in(
     if "interactive" not in theirs["spec"]:  # before 1.22
         del ours["spec"]["interactive"]
     assert ours == theirs
+
+
+async def test_a_client_certificate_logs_in_to_a_real_server(
+    source_api: kubernetes.ControlPlane, tmp_path: pathlib.Path
+) -> None:
+    """The server knows the user by the certificate's name, and by the next one after a renewal."""
+    source_api.client_authority.client("jane").write(tmp_path)
+    user = {"client-certificate": "tls.crt", "client-key": "tls.key"}
+    cluster = {"server": source_api.url, "certificate-authority": str(source_api.ca_file)}
+    document = kubeconfig(
+        clusters={"c": cluster}, users={"u": user}, contexts={"one": _CONTEXT}, current="one"
+    )
+    path = tmp_path / "config"
+    path.write_text(json.dumps(document))
+    time = faketime.FakeTime()
+    loaded = config.load(path, environ={}, clock=time.clock)
+    async with client.Client(loaded, environ={}) as api:
+        with pytest.raises(errors.APIStatusError, match='User "jane" cannot list'):
+            await api.list(resources.SECRETS)
+        source_api.client_authority.client("john").write(tmp_path)
+        time.now += 60
+        with pytest.raises(errors.APIStatusError, match='User "john" cannot list'):
+            await api.list(resources.SECRETS)

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ocisource import digest
-from tests.parts import commands, ports, processes, programs
+from tests.parts import certificates, commands, ports, processes, programs
 
 ADMIN_TOKEN = "admin-token"
 RESTRICTED_TOKEN = "restricted-token"
@@ -54,6 +54,8 @@ class ControlPlane:
     port: int
     etcd: processes.Process
     apiserver: processes.Process
+    client_authority: certificates.Authority
+    """Whose certificates log in, the common name as the user."""
 
     @property
     def url(self) -> str:
@@ -174,9 +176,11 @@ def start(folder: pathlib.Path) -> Iterator[ControlPlane]:
     find_apiserver()
     _write_keys(folder)
     (folder / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY))
+    clients = certificates.Authority.create("clients")
+    clients.write(folder / "clients")
     etcd = processes.start_on_ports(2, lambda chosen: _start_etcd(folder, chosen))
     try:
-        plane = processes.start_on_ports(1, lambda chosen: _plane(folder, chosen[0], etcd))
+        plane = processes.start_on_ports(1, lambda chosen: _plane(folder, chosen[0], etcd, clients))
         try:
             yield plane
         finally:
@@ -203,10 +207,14 @@ def _find_etcd() -> pathlib.Path:
     return _in_assets("etcd") or programs.find("etcd", package="etcd-server")
 
 
-def _plane(folder: pathlib.Path, port: int, etcd: processes.Process) -> ControlPlane:
-    return ControlPlane(
-        folder, port, etcd, _start_apiserver(folder, etcd=_etcd_port(folder), port=port)
-    )
+def _plane(
+    folder: pathlib.Path,
+    port: int,
+    etcd: processes.Process,
+    clients: certificates.Authority,
+) -> ControlPlane:
+    apiserver = _start_apiserver(folder, etcd=_etcd_port(folder), port=port)
+    return ControlPlane(folder, port, etcd, apiserver, clients)
 
 
 def _start_etcd(folder: pathlib.Path, chosen: Sequence[int]) -> processes.Process:
@@ -245,6 +253,7 @@ def _start_apiserver(folder: pathlib.Path, *, etcd: int, port: int) -> processes
             f"--service-account-key-file={folder / 'sa.pub'}",
             f"--service-account-signing-key-file={folder / 'sa.key'}",
             f"--token-auth-file={folder / 'tokens.csv'}",
+            f"--client-ca-file={folder / 'clients' / 'ca.crt'}",
             "--authorization-mode=RBAC",
             "--disable-admission-plugins=ServiceAccount",
             f"--audit-policy-file={folder / 'audit-policy.json'}",
