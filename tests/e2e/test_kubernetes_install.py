@@ -123,6 +123,32 @@ def test_a_run_of_the_controller_changes_nothing_that_was_installed(
     assert (different.code, different.stdout) == (0, "")
 
 
+def test_an_installation_with_less_takes_back_what_it_no_longer_needs(
+    own_plane: kubernetes.ControlPlane, tmp_path: pathlib.Path
+) -> None:
+    """Rights above all; what was put there by another tool stays, even under our label."""
+    namespace = f"install-{uuid.uuid4().hex[:8]}"
+    words = (f"--namespace={namespace}", f"--image={_IMAGE}", "--timeout=60s")
+    first = install_and_come_to_life(own_plane, tmp_path / "home", namespace, *words)
+    assert f"ClusterRoleBinding/ocisource-{namespace} created" in first.stdout
+    labels = {"app.kubernetes.io/name": "ocisource"}
+    metadata = {"name": "ocisource-dashboard", "labels": labels}
+    foreign = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+    configmaps = f"/api/v1/namespaces/{namespace}/configmaps"
+    assert own_plane.request("POST", configmaps, foreign)[0] == 201
+    less = (*words[:2], "--timeout=2s", "--watch-all-namespaces=false", "--network-policy=false")
+    again = install(own_plane, tmp_path / "home", *less)
+    assert {line for line in again.stdout.splitlines() if line.endswith(" deleted")} == {
+        f"ClusterRole/ocisource-{namespace} deleted",
+        f"ClusterRoleBinding/ocisource-{namespace} deleted",
+        f"NetworkPolicy/{namespace}/ocisource deleted",
+    }
+    assert f"RoleBinding/{namespace}/ocisource-{namespace} created" in again.stdout
+    path = f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/ocisource-{namespace}"
+    assert own_plane.request("GET", path)[0] == 404
+    assert own_plane.request("GET", f"{configmaps}/ocisource-dashboard")[0] == 200
+
+
 def test_the_folder_and_the_export_are_the_same_objects(
     own_plane: kubernetes.ControlPlane,
     tmp_path: pathlib.Path,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ocisource.manifests import load, render
+from ocisource.manifests import load, printing, render
 from tests.parts import kubectl, kubernetes, processes
 
 _FOLDER = pathlib.Path(load.__file__).parent
@@ -69,7 +69,7 @@ def test_rendered_objects_are_applied_and_do_not_drift(
         each for each in render.render(options) if each["kind"] != "CustomResourceDefinition"
     ]
     path = tmp_path / "install.yaml"
-    path.write_text(render.to_yaml(documents))
+    path.write_text(printing.to_yaml(documents))
     words = ("--server-side", "--field-manager=ocisource", f"--filename={path}")
     admin.run("apply", *words)
     different = admin.run("diff", *words, is_checked=False)

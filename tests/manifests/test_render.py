@@ -9,7 +9,7 @@ import yaml
 
 import ocisource
 from ocisource import errors
-from ocisource.manifests import load, render
+from ocisource.manifests import load, printing, render
 
 _FOLDER = pathlib.Path(load.__file__).parent
 
@@ -49,7 +49,7 @@ def test_every_object_moves_to_the_namespace() -> None:
     """No namespaced object and no subject stays behind, and cluster-wide names do not collide."""
     options = render.Options(namespace="sources", has_monitoring=True, has_workload_identity=True)
     documents = render.render(options)
-    text = render.to_yaml(documents)
+    text = printing.to_yaml(documents)
     assert f"namespace: {render.NAMESPACE}" not in text
     assert f"-{render.NAMESPACE}" not in text
     assert ("Namespace", "sources") in _by_name(documents)
@@ -124,6 +124,34 @@ def test_one_namespace_needs_no_cluster_wide_rights() -> None:
     assert "--watch-all-namespaces=false" in _container(is_watching_all_namespaces=False)["args"]
 
 
+def test_what_another_choice_would_have_installed_is_known() -> None:
+    """Nothing of it is in this installation, and nothing of this one in it."""
+    assert {
+        (each["kind"], each["metadata"]["name"])
+        for each in render.left_over(render.Options(namespace="team"))
+    } == {
+        ("ClusterRole", "ocisource-workload-identity-team"),
+        ("ClusterRoleBinding", "ocisource-workload-identity-team"),
+        ("ConfigMap", "ocisource-dashboard"),
+        ("PodMonitor", "ocisource"),
+        ("Role", "ocisource-team"),
+        ("RoleBinding", "ocisource-team"),
+        ("Role", "ocisource-workload-identity-team"),
+        ("RoleBinding", "ocisource-workload-identity-team"),
+    }
+    confined = render.Options(
+        namespace="team",
+        is_watching_all_namespaces=False,
+        has_network_policy=False,
+        has_monitoring=True,
+        has_workload_identity=True,
+    )
+    left = {(each["kind"], each["metadata"]["name"]) for each in render.left_over(confined)}
+    assert ("ClusterRoleBinding", "ocisource-team") in left
+    assert ("NetworkPolicy", "ocisource") in left
+    assert not left & {(each["kind"], each["metadata"]["name"]) for each in render.render(confined)}
+
+
 def test_flags_of_the_controller_are_chosen() -> None:
     """Log level, cluster domain, receiver of events and the feature gate reach the arguments."""
     args = _container(
@@ -165,7 +193,7 @@ def test_the_version_is_on_every_object() -> None:
 def test_yaml_reads_back_as_what_was_rendered() -> None:
     """Nothing is lost or changed in type on the way through text, and nothing is an alias."""
     documents = render.render(render.Options(has_monitoring=True, has_workload_identity=True))
-    text = render.to_yaml(documents)
+    text = printing.to_yaml(documents)
     assert tuple(yaml.safe_load_all(text)) == documents
     assert "&id" not in text
     assert "dashboard.json: |\n" in text
@@ -173,9 +201,9 @@ def test_yaml_reads_back_as_what_was_rendered() -> None:
 
 def test_rendering_leaves_no_trace() -> None:
     """One rendering does not colour the next."""
-    first = render.to_yaml(render.render(render.Options()))
+    first = printing.to_yaml(render.render(render.Options()))
     render.render(render.Options(namespace="other", version="v9", log_level="error"))
-    assert render.to_yaml(render.render(render.Options())) == first
+    assert printing.to_yaml(render.render(render.Options())) == first
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ the same objects, but for the version's label.
 Example::
 
     documents = render(Options(namespace="sources", registry="registry.example.com/tools"))
-    print(to_yaml(documents))
+    print(printing.to_yaml(documents))
 """
 
 import copy
@@ -15,8 +15,6 @@ import dataclasses
 import re
 import typing
 from collections.abc import Iterator, Sequence
-
-import yaml
 
 import ocisource
 from ocisource import errors, settings
@@ -47,7 +45,6 @@ _CONTROLLER_ROLE = f"{IMAGE_NAME}-{NAMESPACE}"
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*", re.ASCII)
 _IMAGE_MAX = 512  # characters
 _TOLERATED = "Exists"
-_YAML_WIDTH = 1 << 20  # characters: a sentence is not broken, so a diff shows just what changed
 
 Documents: typing.TypeAlias = tuple[load.Document, ...]
 
@@ -130,13 +127,26 @@ def render(options: Options) -> Documents:
     return tuple(_adapted(copy.deepcopy(each), options) for each in _chosen(options))
 
 
-def to_yaml(documents: Sequence[load.Document]) -> str:
-    """The objects as one YAML stream."""
-    texts = (
-        yaml.dump(each, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_YAML_WIDTH)
-        for each in documents
+def left_over(options: Options) -> Documents:
+    """What an installation with other options may have put into this place, and this one has not.
+
+    Whoever installs again with less wants less: rights above all.
+    """
+    kept = {_identity(each) for each in render(options)}
+    other = dataclasses.replace(
+        options, has_network_policy=True, has_monitoring=True, has_workload_identity=True
     )
-    return "".join(f"---\n{text}" for text in texts)
+    whole = (
+        *render(dataclasses.replace(other, is_watching_all_namespaces=True)),
+        *render(dataclasses.replace(other, is_watching_all_namespaces=False)),
+    )
+    found = {_identity(each): each for each in whole}
+    return tuple(each for identity, each in found.items() if identity not in kept)
+
+
+def _identity(document: load.Document) -> tuple[str, str, str]:
+    metadata = document["metadata"]
+    return document["kind"], metadata.get("namespace", ""), metadata["name"]
 
 
 def _chosen(options: Options) -> Iterator[load.Document]:
@@ -254,18 +264,3 @@ def _is_image(options: Options) -> bool:
 def _check(flag: str, value: str, *, is_good: bool) -> None:
     if not is_good:
         raise errors.UsageError(f"{flag}: {value[:_IMAGE_MAX]!r} cannot be used")
-
-
-class _Dumper(yaml.CSafeDumper):
-    """Writes text of several lines as a block, and nothing as a reference to something above."""
-
-    def ignore_aliases(self, _data: object) -> bool:
-        return True
-
-
-def _represent_text(dumper: yaml.CSafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _represent_text)

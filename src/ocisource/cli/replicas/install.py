@@ -107,18 +107,18 @@ def install(
       ocisource install --image registry.example.com/ocisource:v0.1.0 --with-monitoring
     """  # noqa: D301 - the backspace tells click to keep the lines
     # Imported here: they parse YAML, and `--help` need not wait for that.
-    from ocisource.manifests import render  # noqa: PLC0415
+    from ocisource.manifests import printing, render  # noqa: PLC0415
 
     options = _options(chosen, values)
     if is_export:
-        output.write(render.to_yaml(render.render(options)))
+        output.write(printing.to_yaml(render.render(options)))
         return
     click.echo(f"{GENERATING} generating manifests", err=True)
     documents = render.render(options)
     output.say(output.SUCCESS, "manifests build completed")
 
     async def work(connection: cluster.Connection) -> None:
-        await _install(connection, documents, options.namespace, is_forced=is_forced)
+        await _install(connection, documents, options, is_forced=is_forced)
 
     ctx.exit(cluster.run(chosen, work))
 
@@ -152,11 +152,12 @@ def _options(chosen: choice.Chosen, values: typing.Mapping[str, typing.Any]) -> 
 async def _install(
     connection: cluster.Connection,
     documents: "render.Documents",
-    namespace: str,
+    options: "render.Options",
     *,
     is_forced: bool,
 ) -> None:
     from ocisource.cli.replicas import installer  # noqa: PLC0415
+    from ocisource.manifests import render  # noqa: PLC0415
 
     def show(applied: "installer.Applied") -> None:
         output.write(f"{applied}\n")
@@ -171,9 +172,10 @@ async def _install(
             "this API is the one that `ocisource up` runs, and it runs no Pods: its controller is "
             "at work already; name a cluster with --kubeconfig or --context"
         )
-    output.say(output.ACTION, f"installing components in {namespace} namespace")
+    output.say(output.ACTION, f"installing components in {options.namespace} namespace")
     work = installer.Installer(api=connection.api, show=show, is_definition_replaced=is_forced)
     await work.apply(documents)
+    await work.remove(render.left_over(options))
     (deployment,) = (each for each in documents if each["kind"] == "Deployment")
     await _warn_of_flux(work, deployment)
     output.say(output.WAITING, "verifying installation")

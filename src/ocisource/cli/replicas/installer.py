@@ -4,7 +4,9 @@
 2. A definition that another tool manages (Flux's own) stays as it is unless it is to be replaced.
 3. Everything else is applied; fields that others have changed are taken back, as an installation's
    own.
-4. The Deployment is awaited.
+4. What an earlier installation put there and this one does not want is removed; what bears another
+   label, or was put there by another tool (kubectl, say), is not.
+5. The Deployment is awaited.
 """
 
 import asyncio
@@ -40,7 +42,7 @@ _NAME_LABEL = "app.kubernetes.io/name"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What became of an object: created, configured, unchanged, or skipped."""
+    """What became of an object: created, configured, unchanged, skipped, or deleted."""
 
     subject: str
     action: str
@@ -69,6 +71,25 @@ class Installer:
         for document in documents:
             if document["kind"] not in _FIRST:
                 await self._apply(document)
+
+    async def remove(self, documents: Sequence[Document]) -> None:
+        """Delete those objects that an installation made; raises OcisourceError naming one."""
+        manager = self.api.settings.field_manager
+        for document in documents:
+            with _told(document):
+                found = await self.find(document)
+                if found is None or not _is_ours(document, found):
+                    continue
+                if not _is_applied_by(manager, found):
+                    continue
+                metadata = found["metadata"]
+                await self.api.delete(
+                    _resource(document),
+                    metadata["name"],
+                    namespace=metadata.get("namespace", ""),
+                    uid=metadata["uid"],
+                )
+            self.show(Applied(subject=subject(document), action="deleted"))
 
     async def wait_ready(self, deployment: Document) -> None:
         """Wait until a Deployment has all its replicas; raises OcisourceError if it gives up."""
@@ -118,13 +139,24 @@ class Installer:
     def _is_left_alone(self, document: Document, found: Document) -> bool:
         if document["kind"] != "CustomResourceDefinition" or self.is_definition_replaced:
             return False
-        labels = found["metadata"].get("labels") or {}
-        return bool(labels.get(_NAME_LABEL) != document["metadata"]["labels"][_NAME_LABEL])
+        return not _is_ours(document, found)
 
     async def _until(self, document: Document, holds: Callable[[Document], bool]) -> None:
         with _told(document):
             while (found := await self.find(document)) is None or not holds(found):
                 await self.sleep(_POLL)
+
+
+def _is_ours(document: Document, found: Document) -> bool:
+    """Whether an object is of this product, by its label."""
+    labels = found["metadata"].get("labels") or {}
+    return bool(labels.get(_NAME_LABEL) == document["metadata"]["labels"][_NAME_LABEL])
+
+
+def _is_applied_by(manager: str, found: Document) -> bool:
+    """Whether a field manager put an object there by server-side apply."""
+    fields = found["metadata"].get("managedFields") or ()
+    return any((each["manager"], each["operation"]) == (manager, "Apply") for each in fields)
 
 
 def subject(document: Document) -> str:
