@@ -246,6 +246,25 @@ async def test_a_leader_cut_off_stops_before_its_lease_runs_out(election: Electi
     assert first.role() is lease.Role.FAILING
 
 
+async def test_what_was_wrong_is_told_though_the_last_try_was_cut_short(
+    election: Election,
+) -> None:
+    """The try that the deadline ends knows no reason; those before it did."""
+    settings = lease.LeaseSettings(duration=25.0, renew_deadline=20.0, retry_period=9.99)
+    first = election.candidate("first", settings)
+    first.start()
+    await faketime.until(lambda: first.log)
+    election.server.fail(LEASES, 500, message="etcd is gone")
+    gate = election.server.hold(LEASES)
+    for _ in range(3):  # refused; without an answer for the 20 ms that are left; too late
+        await election.rest()
+        await election.time.advance(9.99)
+    assert first.task is not None
+    with pytest.raises(lease.LeaseLostError, match="flux-system/election: etcd is gone"):
+        await first.task
+    gate.set()
+
+
 async def test_a_short_outage_costs_no_leadership(election: Election) -> None:
     """20 s without an answer are survived."""
     first = election.candidate("first")

@@ -11,7 +11,7 @@ import pytest
 
 from ocisource.cli.replicas import replica
 from tests.e2e import cluster as clusters
-from tests.parts import kubectl, ports, processes
+from tests.parts import kubectl, ports, processes, proxy
 
 
 @contextlib.contextmanager
@@ -185,6 +185,35 @@ def test_losing_the_lease_ends_the_process(cluster: clusters.Cluster) -> None:
         lost = f"lost the leader lease {cluster.namespace}/{replica.LEASE_NAME} to another"
         assert lost in leader.log()
     assert cluster.lease(replica.LEASE_NAME)["holderIdentity"] == "another"
+
+
+def test_a_leader_cut_off_from_the_server_ends_before_another_begins(
+    cluster: clusters.Cluster,
+    start_proxy: Callable[..., proxy.Proxy],
+    stack: contextlib.ExitStack,
+) -> None:
+    """Its way to the API server is gone, the other's is not: the Lease passes over, once."""
+    way = start_proxy()
+    document = json.loads(cluster.kubeconfig().read_text())
+    document["clusters"][0]["cluster"]["proxy-url"] = way.url
+    behind = cluster.folder / "behind-a-proxy"
+    behind.write_text(json.dumps(document))
+    first = stack.enter_context(cluster.replica("first", *clusters.LEASE, kubeconfig=behind))
+    first.lead()
+    assert way.requests()
+    second = stack.enter_context(cluster.replica("second", *clusters.LEASE))
+    declare(cluster, ["app"])
+    cluster.until(clusters.is_ready, "app", seen_by=first)
+    way.process.kill()
+    assert first.process.wait(seconds=30) == 1
+    assert f"lost the leader lease {cluster.namespace}/{replica.LEASE_NAME}: " in first.log()
+    second.lead()
+    assert cluster.lease(replica.LEASE_NAME)["leaseTransitions"] == 1
+    cluster.until(
+        lambda obj: clusters.is_ready(obj) and clusters.is_served(second, obj),
+        "app",
+        seen_by=second,
+    )
 
 
 def test_a_stop_in_the_middle_of_a_fetch_gives_the_lease_up_in_time(

@@ -191,7 +191,9 @@ class Elector:
                 is_held = await self._try()
         except (errors.OcisourceError, TimeoutError) as exc:
             self.role = Role.FAILING
-            text = exc.text if isinstance(exc, errors.OcisourceError) else "no answer in time"
+            # A last try cut short says less than those before it.
+            late = self.error or "no answer in time"
+            text = exc.text if isinstance(exc, errors.OcisourceError) else late
             if text != self.error:
                 _log.error(
                     f"unable to get or renew lease {self._namespace}/{self._name}", error=text
