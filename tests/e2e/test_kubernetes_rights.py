@@ -4,6 +4,8 @@ No rule is missing, and none is unused: a role with a verb less would be refused
 with a verb more would show here.
 """
 
+import http.server
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,7 +14,9 @@ import pytest
 from ocisource.cli.replicas import replica
 from ocisource.manifests import load, render
 from tests.e2e import cluster as clusters
-from tests.parts import processes
+from tests.parts import ports, processes
+
+_PATIENCE = 60.0  # seconds for something that comes at once; a test does not hang without it
 
 Right = tuple[str, str, str]  # group, resource or resource/subresource, verb
 
@@ -53,6 +57,46 @@ def write(cluster: clusters.Cluster, kind: str, document: dict[str, Any]) -> Non
     path = f"/api/v1/namespaces/{cluster.namespace}/{kind}"
     status, answer = cluster.plane.request("POST", path, {"apiVersion": "v1"} | document)
     assert status == 201, answer
+
+
+class Slow(http.server.BaseHTTPRequestHandler):
+    """A registry that has nothing, and says so once it is let."""
+
+    is_asked = threading.Event()
+    is_let = threading.Event()
+
+    def do_HEAD(self) -> None:
+        """Wait, then answer 404."""
+        self.is_asked.set()
+        self.is_let.wait(_PATIENCE)
+        self.send_response(404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_HEAD  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
+        """Print nothing."""
+
+
+def conflict(cluster: clusters.Cluster, labels: dict[str, str]) -> None:
+    """Change an object in the middle of a run: its status is then written on a newer version."""
+    Slow.is_asked.clear()
+    Slow.is_let.clear()
+    with http.server.ThreadingHTTPServer((ports.LOOPBACK, 0), Slow) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            host = f"{ports.LOOPBACK}:{server.server_port}"
+            cluster.declare("slow", labels=labels, url=f"oci://{host}/app")
+            assert Slow.is_asked.wait(_PATIENCE)
+            cluster.change("slow", {"metadata": {"annotations": {"test/changed": "yes"}}})
+            Slow.is_let.set()
+            cluster.until(lambda obj: bool(clusters.condition(obj, "FetchFailed")), "slow")
+        finally:
+            Slow.is_let.set()
+            server.shutdown()
+            thread.join()
 
 
 def lead_a_full_life(cluster: clusters.Cluster, flags: Iterable[str]) -> None:
@@ -105,6 +149,7 @@ def lead_a_full_life(cluster: clusters.Cluster, flags: Iterable[str]) -> None:
             lambda obj: any(clusters.condition(obj, each) for each in ("FetchFailed", "Stalled")),
             "cloud",
         )
+        conflict(cluster, labels)
         cluster.delete("app")
         assert leader.process.stop() == 0
     assert not cluster.lease(replica.lease_name(label)).get("holderIdentity")
