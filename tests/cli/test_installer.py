@@ -13,16 +13,25 @@ _DEPLOYMENT: installer.Document = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
     "metadata": {"name": "ocisource", "namespace": "flux-system", "generation": 2},
-    "spec": {"replicas": 2},
+    "spec": {"replicas": 2, "selector": {"matchLabels": {"a": "b"}}},
 }
 
 
 class API:
     """Answers GETs with one state after the other, and refuses patches."""
 
-    def __init__(self, *statuses: installer.Document) -> None:
+    def __init__(
+        self, *statuses: installer.Document, pods: list[installer.Document] | None = None
+    ) -> None:
         self._statuses = list(statuses)
+        self._pods = pods
         self.asked = 0
+
+    async def list(self, *_: object) -> client.Listing[installer.Document]:
+        """The Pods; without any, looking at them is refused."""
+        if self._pods is None:
+            raise errors.APIStatusError("pods is forbidden", code=403)
+        return client.Listing(tuple(self._pods), "1")
 
     async def get(self, *_: object, **__: object) -> installer.Document:
         """The next state."""
@@ -73,3 +82,40 @@ async def test_an_object_that_is_refused_is_named() -> None:
         await made(API({})).apply([_DEPLOYMENT])
     assert caught.value.text == "Deployment/flux-system/ocisource: no matches for kind"
     assert not isinstance(caught.value, errors.APIStatusError)
+
+
+def pod(**status: typing.Any) -> installer.Document:
+    """A Pod of the Deployment."""
+    return {"metadata": {"name": "p"}, "status": status}
+
+
+def waiting(reason: str, message: str = "") -> installer.Document:
+    """A Pod whose container waits."""
+    state = {"waiting": {"reason": reason} | ({"message": message} if message else {})}
+    return pod(containerStatuses=[{"name": "manager", "state": state}])
+
+
+_UNSCHEDULED = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available"}
+
+
+@pytest.mark.parametrize(
+    ("pods", "told"),
+    [
+        ([], []),
+        ([pod()], []),
+        ([waiting("ContainerCreating")], []),
+        ([pod(containerStatuses=[{"name": "m", "state": {"running": {}}}])], []),
+        ([waiting("CrashLoopBackOff", "back-off 10s")], ["Pod p: CrashLoopBackOff: back-off 10s"]),
+        ([waiting("ErrImageNeverPull")], ["Pod p: ErrImageNeverPull"]),
+        ([pod(), pod(conditions=[_UNSCHEDULED])], ["Pod p: 0/1 nodes are available"]),
+        (None, []),
+    ],
+)
+async def test_what_stands_in_the_way_of_a_pod_is_told_once(
+    pods: list[installer.Document] | None, told: list[str]
+) -> None:
+    """Whatever is on its way is nothing to tell, nor is what may not be looked at."""
+    ready = {"observedGeneration": 2, "updatedReplicas": 2, "availableReplicas": 2}
+    heard: list[str] = []
+    await made(API({}, {}, ready, pods=pods)).wait_ready(_DEPLOYMENT, tell=heard.append)
+    assert heard == told

@@ -6,6 +6,7 @@ import pathlib
 import sys
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import yaml
 
@@ -19,17 +20,27 @@ _IMAGE = "registry.example.com/ocisource:v9"
 
 def install(plane: kubernetes.ControlPlane, home: pathlib.Path, *words: str) -> commands.Completed:
     """Run the command as the administrator."""
-    argv = [sys.executable, "-m", "ocisource", "install", f"--kubeconfig={plane.kubeconfig()}"]
     environ = commands.clean_environ(home)
-    return commands.run([*argv, *words], environ=environ, is_checked=False)
+    return commands.run([*_command(plane), *words], environ=environ, is_checked=False)
 
 
-def come_to_life(plane: kubernetes.ControlPlane, namespace: str) -> None:
-    """Do what a cluster's controllers would: report the Deployment available."""
+def _command(plane: kubernetes.ControlPlane) -> list[str]:
+    kubeconfig = f"--kubeconfig={plane.kubeconfig()}"
+    return [sys.executable, "-m", "ocisource", "install", kubeconfig]
+
+
+def come_to_life(plane: kubernetes.ControlPlane, namespace: str, *, generation: int = 1) -> None:
+    """Do what a cluster's controllers would: report the Deployment of that generation available."""
     path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{render.DEPLOYMENT_NAME}"
-    processes.poll(lambda: plane.request("GET", path)[0] == 200, what="the Deployment")
+
+    def is_there() -> bool:
+        _, found = plane.request("GET", path)
+        metadata: Any = found["metadata"]
+        return bool(metadata.get("generation", 0) >= generation)
+
+    processes.poll(is_there, what="the Deployment")
     counted = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas"), 1)
-    status = {"observedGeneration": 1, "availableReplicas": 1, **counted}
+    status = {"observedGeneration": generation, "availableReplicas": 1, **counted}
     code, answer = plane.request(
         "PATCH",
         f"{path}/status",
@@ -40,12 +51,16 @@ def come_to_life(plane: kubernetes.ControlPlane, namespace: str) -> None:
 
 
 def install_and_come_to_life(
-    plane: kubernetes.ControlPlane, home: pathlib.Path, namespace: str, *words: str
+    plane: kubernetes.ControlPlane,
+    home: pathlib.Path,
+    namespace: str,
+    *words: str,
+    generation: int = 1,
 ) -> commands.Completed:
     """Run the command while the Deployment becomes available."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         running = pool.submit(install, plane, home, *words)
-        come_to_life(plane, namespace)
+        come_to_life(plane, namespace, generation=generation)
         return running.result()
 
 
@@ -77,11 +92,11 @@ def test_an_installation_is_applied_verified_and_repeatable(
     again = install(own_plane, tmp_path / "home", *words)
     assert again.code == 0, again.stderr
     assert {line.rpartition(" ")[2] for line in again.stdout.splitlines()} == {"unchanged"}
-    changed = install(own_plane, tmp_path / "home", *words, "--log-level=debug", "--timeout=2s")
+    changed = install(own_plane, tmp_path / "home", *words, "--log-level=debug", "--timeout=5s")
     assert f"Deployment/{namespace}/ocisource configured" in changed.stdout
     # Nobody observes the new generation here.
     assert changed.code == 1
-    assert changed.stderr.splitlines()[-1] == "✗ timed out after 2s; --timeout allows more"
+    assert changed.stderr.splitlines()[-1] == "✗ timed out after 5s; --timeout allows more"
 
     admin = new_kubectl(own_plane.kubeconfig())
     printed = install(own_plane, tmp_path / "home", *words, "--log-level=debug", "--export")
@@ -123,6 +138,42 @@ def test_a_run_of_the_controller_changes_nothing_that_was_installed(
     assert (different.code, different.stdout) == (0, "")
 
 
+def test_what_keeps_a_pod_from_running_is_told_while_it_is_waited_for(
+    own_plane: kubernetes.ControlPlane, tmp_path: pathlib.Path
+) -> None:
+    """An image that cannot be pulled is the usual one; it is told once, not at each look."""
+    namespace = own_plane.create_namespace(f"install-{uuid.uuid4().hex[:8]}")
+    labels = {"app.kubernetes.io/name": "ocisource"}
+    containers = [{"name": "manager", "image": _IMAGE}]
+    metadata = {"name": "ocisource-5c7-x2k", "labels": labels}
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+    assert own_plane.request("POST", pods, pod | {"spec": {"containers": containers}})[0] == 201
+    message = f'Back-off pulling image "{_IMAGE}"'
+    waiting = {"reason": "ImagePullBackOff", "message": message}
+    container = {"name": "manager", "state": {"waiting": waiting}, "ready": False}
+    container |= {"image": _IMAGE, "imageID": "", "restartCount": 0}
+    code, answer = own_plane.request(
+        "PATCH",
+        f"{pods}/ocisource-5c7-x2k/status",
+        {"status": {"phase": "Pending", "containerStatuses": [container]}},
+        content_type="application/merge-patch+json",
+    )
+    assert code == 200, answer
+    told = f"Pod ocisource-5c7-x2k: ImagePullBackOff: {message}\n"
+    words = (f"--namespace={namespace}", f"--image={_IMAGE}", "--timeout=60s")
+    log = tmp_path / "install.log"
+    running = processes.start(
+        [*_command(own_plane), *words],
+        log=log,
+        is_ready=lambda: log.exists() and told in log.read_text(),
+        environ=commands.clean_environ(tmp_path / "home"),
+    )
+    come_to_life(own_plane, namespace)
+    assert running.wait(seconds=60) == 0
+    assert running.log_text().count(told) == 1
+
+
 def test_an_installation_with_less_takes_back_what_it_no_longer_needs(
     own_plane: kubernetes.ControlPlane, tmp_path: pathlib.Path
 ) -> None:
@@ -136,8 +187,8 @@ def test_an_installation_with_less_takes_back_what_it_no_longer_needs(
     foreign = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
     configmaps = f"/api/v1/namespaces/{namespace}/configmaps"
     assert own_plane.request("POST", configmaps, foreign)[0] == 201
-    less = (*words[:2], "--timeout=2s", "--watch-all-namespaces=false", "--network-policy=false")
-    again = install(own_plane, tmp_path / "home", *less)
+    less = (*words, "--watch-all-namespaces=false", "--network-policy=false")
+    again = install_and_come_to_life(own_plane, tmp_path / "home", namespace, *less, generation=2)
     assert {line for line in again.stdout.splitlines() if line.endswith(" deleted")} == {
         f"ClusterRole/ocisource-{namespace} deleted",
         f"ClusterRoleBinding/ocisource-{namespace} deleted",

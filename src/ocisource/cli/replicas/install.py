@@ -179,7 +179,7 @@ async def _install(
     (deployment,) = (each for each in documents if each["kind"] == "Deployment")
     await _warn_of_flux(work, deployment)
     output.say(output.WAITING, "verifying installation")
-    await work.wait_ready(deployment)
+    await work.wait_ready(deployment, tell=lambda text: output.say(output.WARNING, text))
     output.say(output.SUCCESS, f"{deployment['metadata']['name']}: deployment ready")
     output.say(output.SUCCESS, "install finished")
 

@@ -36,6 +36,9 @@ KINDS: typing.Final = {
     "PodMonitor": ("podmonitors", True),
 }
 _FIRST: typing.Final = frozenset({"Namespace", "CustomResourceDefinition"})
+_PODS: typing.Final = resources.Resource("", "v1", "pods", "Pod", Document)
+# Why a container may wait without there being anything wrong; "" is one that does not wait.
+_ON_ITS_WAY: typing.Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 _POLL = 0.5  # seconds between two looks at something that is awaited
 _NAME_LABEL = "app.kubernetes.io/name"
 
@@ -91,8 +94,13 @@ class Installer:
                 )
             self.show(Applied(subject=subject(document), action="deleted"))
 
-    async def wait_ready(self, deployment: Document) -> None:
-        """Wait until a Deployment has all its replicas; raises OcisourceError if it gives up."""
+    async def wait_ready(
+        self, deployment: Document, *, tell: Callable[[str], object] = lambda _: None
+    ) -> None:
+        """Wait until a Deployment has all its replicas; raises OcisourceError if it gives up.
+
+        ``tell`` hears what stands in the way of its Pods, once for each thing.
+        """
 
         def is_ready(found: Document) -> bool:
             status = found.get("status") or {}
@@ -106,7 +114,27 @@ class Installer:
             observed: int = status.get("observedGeneration", 0)
             return observed >= found["metadata"].get("generation", 0) and ready >= wanted
 
-        await self._until(deployment, is_ready)
+        told = ""
+        with _told(deployment):
+            while (found := await self.find(deployment)) is None or not is_ready(found):
+                obstacle = await self._obstacle(deployment)
+                if obstacle and obstacle != told:
+                    told = obstacle
+                    tell(obstacle)
+                await self.sleep(_POLL)
+
+    async def _obstacle(self, deployment: Document) -> str:
+        """Why a Pod of a Deployment does not run; "" when nothing is known of that."""
+        wanted = deployment["spec"]["selector"]["matchLabels"]
+        scope = client.Scope(
+            namespace=deployment["metadata"]["namespace"],
+            label_selector=",".join(f"{key}={value}" for key, value in wanted.items()),
+        )
+        try:
+            pods = await self.api.list(_PODS, scope)
+        except errors.APIStatusError:  # who may install need not be allowed to look
+            return ""
+        return next(filter(None, map(_hindrance, pods.items)), "")
 
     async def find(self, document: Document) -> Document | None:
         """The object as it is now."""
@@ -151,6 +179,19 @@ def _is_ours(document: Document, found: Document) -> bool:
     """Whether an object is of this product, by its label."""
     labels = found["metadata"].get("labels") or {}
     return bool(labels.get(_NAME_LABEL) == document["metadata"]["labels"][_NAME_LABEL])
+
+
+def _hindrance(pod: Document) -> str:
+    """What the scheduler or a kubelet says of a Pod that cannot run."""
+    status, name = pod.get("status") or {}, pod["metadata"]["name"]
+    for container in status.get("containerStatuses") or ():
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if (reason := waiting.get("reason", "")) not in _ON_ITS_WAY:
+            return ": ".join(filter(None, (f"Pod {name}", reason, waiting.get("message", ""))))
+    for condition in status.get("conditions") or ():
+        if (condition["type"], condition["status"]) == ("PodScheduled", "False"):
+            return f"Pod {name}: {condition.get('message', condition.get('reason', ''))}"
+    return ""
 
 
 def _is_applied_by(manager: str, found: Document) -> bool:
