@@ -153,9 +153,9 @@ class Cluster:
         *flags: str,
         storage: pathlib.Path | None = None,
         kubeconfig: pathlib.Path | None = None,
-        variables: Mapping[str, str] | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> Iterator[Replica]:
-        """Run a replica that answers /healthz, with these variables besides; ends it."""
+        """Run a replica that answers /healthz, with more in its environment; ends it."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         storage = storage or folder / "data"
@@ -176,7 +176,7 @@ class Cluster:
             log=folder / f"{health_port}.log",
             is_ready=lambda: ports.is_listening(health_port),
             environ=commands.clean_environ(
-                folder / "home", RUNTIME_NAMESPACE=self.namespace, **(variables or {})
+                folder / "home", RUNTIME_NAMESPACE=self.namespace, POD_NAME=name, **(environ or {})
             ),
         )
         try:

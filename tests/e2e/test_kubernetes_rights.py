@@ -121,7 +121,7 @@ def lead_a_full_life(cluster: clusters.Cluster, flags: Iterable[str]) -> None:
         "serviceaccounts",
         {"metadata": {"name": "cloud", "annotations": annotations}},
     )
-    first = cluster.replica("first", *mine, variables=_NO_CLOUD)
+    first = cluster.replica("first", *mine, environ=_NO_CLOUD)
     with first as leader, cluster.replica("second", *mine) as standby:
         leader.lead()
         processes.poll(lambda: standby.readiness()[1].startswith("standby"), what="a standby")
