@@ -374,3 +374,20 @@ async def test_others_are_told_a_duration_that_is_not_shorter_than_ours(
     await election.live(2)
     await election.rest()
     assert election.spec["leaseDurationSeconds"] == 5
+
+
+async def test_a_candidate_stopped_in_the_middle_of_a_try_leaves_no_lease_behind(
+    election: Election,
+) -> None:
+    """Its write may have got through without its knowing; others need not wait for its end."""
+    first = election.candidate("first")
+    gate = election.server.hold(LEASES)
+    first.start()
+    await faketime.until(lambda: election.server.count(LEASES) == 1)
+    metadata = {"name": "election", "namespace": "flux-system"}
+    spec = {"holderIdentity": "first", "leaseDurationSeconds": 35, "leaseTransitions": 0}
+    election.server.put(ROOT, {"metadata": metadata, "spec": spec})
+    await first.stop()
+    gate.set()
+    assert first.log == []
+    assert election.spec["holderIdentity"] == ""

@@ -156,11 +156,20 @@ class Elector:
 
     async def _acquire(self) -> None:
         _log.info(f"attempting to acquire leader lease {self._namespace}/{self._name}...")
-        while not await self._attempt():
+        while not await self._attempt_or_release():
             period = self._settings.retry_period
             await self._sleep(period * (1 + _JITTER * self._rng.random()))
         self._set_leading(value=True)
         _log.info(f"successfully acquired lease {self._namespace}/{self._name}")
+
+    async def _attempt_or_release(self) -> bool:
+        try:
+            return await self._attempt()
+        except asyncio.CancelledError:
+            # Stopped in the middle: the write may have got through, and nobody would ever know.
+            if self._settings.is_released:
+                await self._release()
+            raise
 
     async def _keep(self) -> None:
         """Renew until it fails for too long; raises LeaseLostError."""
@@ -294,9 +303,14 @@ class Elector:
 
     async def _try_to_release(self) -> bool:
         """Whether there is no more to be done; False when somebody else wrote meanwhile."""
-        found = await self._api.get(
-            resources.LEASES, self._name, namespace=self._namespace, is_limited=False
-        )
+        try:
+            found = await self._api.get(
+                resources.LEASES, self._name, namespace=self._namespace, is_limited=False
+            )
+        except errors.APIStatusError as exc:
+            if answers.is_not_found(exc):
+                return True
+            raise
         if found.spec.holder_identity != self._identity:
             return True
         now = timestamps.format_micro(self._wall())
