@@ -248,7 +248,7 @@ async def test_a_token_that_stays_refused_is_told(
     assert caught.value.code == 401
     assert str(caught.value) == (
         f"the API server {server.url.partition('://')[2]} does not accept our login "
-        "(Unauthorized): renew the token or certificate of the kubeconfig's user"
+        "(Unauthorized): renew the token or certificate in the kubeconfig, or choose another user"
     )
     assert server.count("^GET") == tries
 

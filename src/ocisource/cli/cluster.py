@@ -32,10 +32,6 @@ DEFAULT_NAMESPACE = "flux-system"
 EMBEDDED_CONTEXT = "ocisource"  # as the kubeconfig of `ocisource up` names it
 _PROBE = 1.0  # seconds for a connection on this machine
 _GOODBYE = 0.05  # seconds; TLS wants an answer to its last message
-_REFUSED = (
-    "the API server does not take this login; renew the token or certificate in the kubeconfig, "
-    "or choose another user with --context, --user or --token"
-)
 _RETRIES = 2  # of a refused or broken connection: a person is waiting, a third of a second will do
 _NOT_UP = "'ocisource up' with the same --data-dir starts it"
 _NOT_THERE = "is it running, and are --kubeconfig and --context (or --server) the right ones?"
@@ -190,10 +186,6 @@ async def _run(
         try:
             return await work(connection)
         except errors.APIStatusError as error:
-            if is_refused(error):
-                raise errors.APIStatusError(
-                    f"{error.text}: {_REFUSED}", code=error.code, reason=error.reason
-                ) from None
             if not is_kind_unknown(error):
                 raise
             # A cluster of the days of v1beta2; nothing was done yet, so the work begins anew.

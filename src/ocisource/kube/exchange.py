@@ -154,7 +154,7 @@ class Exchange:
         """A 401 with what it does not say: by whom, and what to do."""
         return errors.APIStatusError(
             f"the API server {self._transport.host} does not accept our login ({failure.text}): "
-            "renew the token or certificate of the kubeconfig's user",
+            "renew the token or certificate in the kubeconfig, or choose another user",
             code=failure.code,
             reason=failure.reason,
             details=failure.details,
