@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from ocisource.oci import credentials, reference, registry
+from ocisource.oci import credentials, limits, reference, registry
 from tests.simulators import faketime
 from tests.simulators.registry import Simulator
 
@@ -19,8 +19,13 @@ def time() -> faketime.FakeTime:
 
 @pytest.fixture
 async def registries(time: faketime.FakeTime) -> AsyncIterator[registry.Registries]:
-    """A client that never waits."""
-    found = registry.Registries(clock=time.clock, wall=lambda: WALL, sleep=time.skip)
+    """A client that never waits; HTTPS is not given up for being slow on a busy machine."""
+    found = registry.Registries(
+        settings=limits.RegistrySettings(head_start=600.0),
+        clock=time.clock,
+        wall=lambda: WALL,
+        sleep=time.skip,
+    )
     yield found
     await found.close()
 
