@@ -4,12 +4,13 @@ import asyncio
 import urllib.parse
 
 import pytest
+from aiohttp import web
 
 from ocisource import errors
 from ocisource.oci import credentials, reference, registry
 from tests.oci.conftest import Remote
 from tests.simulators import faketime, faults
-from tests.simulators.registry import Seen, Simulator, Tokens
+from tests.simulators.registry import Fault, Handler, Seen, Simulator, Tokens
 
 USERS = {"alice": "s3cret"}
 
@@ -161,6 +162,60 @@ async def test_the_scope_the_registry_names_is_asked_for_first(remote: Remote) -
     assert scopes == [wanted, "repository:org/app:pull"]
 
 
+async def test_each_repository_may_have_a_realm_of_its_own(remote: Remote) -> None:
+    """Hosts that name one for each: their tokens stay, and a check stays one request."""
+    issued: dict[str, str] = {}
+
+    def issue(name: str) -> Fault:
+        async def fault(_request: web.Request, _right: Handler) -> web.StreamResponse:
+            issued[name] = f"token-{name}"
+            return web.json_response({"token": issued[name]})
+
+        return fault
+
+    def guard(name: str) -> Fault:
+        async def fault(request: web.Request, _right: Handler) -> web.StreamResponse:
+            if request.headers.get("Authorization") == f"Bearer {issued.get(name)}":
+                return web.Response(headers={"Docker-Content-Digest": "sha256:" + "0" * 64})
+            challenge = f'Bearer realm="{simulator.url}/token?for={name}",service="s"'
+            return web.Response(status=401, headers={"WWW-Authenticate": challenge})
+
+        return fault
+
+    async with Simulator() as simulator:
+        for name in ("app", "other"):
+            simulator.on("*", f"/org/{name}/", guard(name))
+            simulator.on("*", f"/token?for={name}", issue(name))
+        for name in ("app", "other"):
+            await remote(simulator.host, f"org/{name}").resolve("1.0")
+        with simulator.watched() as seen:
+            for name in ("app", "other", "app"):
+                await remote(simulator.host, f"org/{name}").resolve("1.0")
+    assert kinds(seen) == ["HEAD"] * 3
+
+
+async def test_one_repository_may_want_basic_where_others_want_a_token(remote: Remote) -> None:
+    """What one repository is asked for does not change what another one shows."""
+    async with Simulator(tokens=Tokens(users=USERS)) as simulator:
+        for name in ("app", "old"):
+            simulator.add_image(f"org/{name}", "1.0")
+
+        async def wants_basic(request: web.Request, _right: Handler) -> web.StreamResponse:
+            if request.headers.get("Authorization") == "Basic YWxpY2U6czNjcmV0":
+                digest = simulator.repository("org/old").tags["1.0"]
+                return web.Response(headers={"Docker-Content-Digest": digest})
+            return web.Response(status=401, headers={"WWW-Authenticate": "Basic realm=old"})
+
+        simulator.on("*", "/org/old/", wants_basic)
+        alice = access(credentials.Credential("alice", "s3cret"))
+        for name in ("app", "old"):
+            await remote(simulator.host, f"org/{name}", access=alice).resolve("1.0")
+        with simulator.watched() as seen:
+            for name in ("app", "old"):
+                await remote(simulator.host, f"org/{name}", access=alice).resolve("1.0")
+    assert [each.authorization.partition(" ")[0] for each in seen] == ["Bearer", "Basic"]
+
+
 async def test_basic_is_shown_from_the_second_request_on(remote: Remote) -> None:
     """Nothing is sent before it is asked for; then it is sent without being asked again."""
     async with Simulator(users=USERS) as simulator:
@@ -288,7 +343,8 @@ async def test_an_expired_token_on_a_public_image_is_explained(remote: Remote) -
         asked = [each for each in simulator.seen if each.path == "/token"]
     assert len(asked) == 1, "the refusal is told, not asked for twice"
     text = str(caught.value)
-    assert text.startswith(f"GET http://{simulator.host}/token?service=simulator&scope=")
+    token = f"GET http://{simulator.host}/token?service=simulator&scope="
+    assert text.startswith(f"{simulator.host}/org/app:1.0: {token}")
     assert "incorrect username or password" in text
     assert f"the credential given for {simulator.host} is not accepted" in text
     assert "expired" in text
@@ -325,6 +381,37 @@ async def test_an_answer_without_a_token_is_an_error(
         simulator.on("*", "/token", faults.status(200, body=body))
         with pytest.raises((errors.RegistryError, errors.ContentError), match=text):
             await remote(simulator.host).resolve("1.0")
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b'{"token":"very-secret-token","expires_in":'),
+        (200, b'["very-secret-token"]'),
+        (201, b'{"token":"very-secret-token"}'),
+    ],
+)
+async def test_a_token_in_a_broken_answer_is_not_shown(
+    remote: Remote, status: int, body: bytes
+) -> None:
+    """Cut off or under a strange status, it may still be a good token."""
+    async with Simulator(tokens=Tokens()) as simulator:
+        simulator.add_image("org/app", "1.0")
+        simulator.on("*", "/token", faults.status(status, body=body))
+        with pytest.raises(errors.RegistryError, match="/token") as caught:
+            await remote(simulator.host).resolve("1.0")
+    assert "very-secret" not in str(caught.value)
+
+
+async def test_a_token_service_that_is_not_there_is_no_missing_tag(remote: Remote) -> None:
+    """Its 404 speaks of its own address, and the text says whose word that address is."""
+    async with Simulator(tokens=Tokens()) as simulator:
+        simulator.add_image("org/app", "1.0")
+        simulator.on("*", "/token", faults.status(404))
+        with pytest.raises(errors.RegistryError, match="404 Not Found") as caught:
+            await remote(simulator.host).resolve("1.0")
+    assert not isinstance(caught.value, errors.NotFoundError)
+    assert f"{simulator.host} names this address as its token service" in str(caught.value)
 
 
 async def test_a_token_service_that_stumbles_is_asked_again(remote: Remote) -> None:

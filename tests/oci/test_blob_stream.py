@@ -10,7 +10,7 @@ import pytest
 
 from ocisource import digest as digests
 from ocisource import errors
-from ocisource.oci import manifest, registry
+from ocisource.oci import limits, manifest, registry
 from tests.oci.conftest import Remote
 from tests.simulators import faults
 from tests.simulators.registry import Simulator
@@ -96,6 +96,7 @@ async def test_a_blob_shorter_than_described_is_refused(holder: Simulator, remot
     with pytest.raises(errors.ContentError) as caught:
         await read(remote(holder.host), wanted)
     assert str(caught.value) == (
+        f"{holder.host}/org/app@{wanted.digest}: "
         f"error verifying size; got {len(CONTENT)}, want {len(CONTENT) + 5}"
     )
 
@@ -177,6 +178,15 @@ async def test_a_descriptors_urls_are_tried_in_order(holder: Simulator, remote: 
     assert [each.authorization for each in holder.seen] == ["", ""]
 
 
+async def test_attack_urls_without_end_are_not_all_tried(holder: Simulator, remote: Remote) -> None:
+    """A manifest cannot have this machine knock at thousands of doors."""
+    urls = tuple(f"{holder.url}/door/{number}" for number in range(1000))
+    with pytest.raises(errors.NotFoundError, match="BLOB_UNKNOWN"):
+        await read(remote(holder.host), descriptor(b"other", urls=urls))
+    knocks = [each.path for each in holder.seen if each.path.startswith("/door/")]
+    assert knocks == [f"/door/{number}" for number in range(limits.DEFAULT.blob_urls)]
+
+
 async def test_the_registrys_refusal_is_told_if_the_urls_fail_too(
     holder: Simulator, remote: Remote
 ) -> None:
@@ -199,4 +209,45 @@ async def test_another_range_than_asked_for_is_refused(holder: Simulator, remote
     headers = {"Content-Range": "bytes 5000-9999/10000"}
     holder.on("GET", "/blobs/", faults.status(206, headers=headers, body=b"x"))
     with pytest.raises(errors.RegistryError, match="asked for bytes from 1000 on"):
+        await read(remote(holder.host))
+
+
+@pytest.mark.parametrize("is_range_supported", [True, False])
+async def test_content_that_changes_between_two_pieces_is_refused(
+    remote: Remote, is_range_supported: bool
+) -> None:
+    """Another ETag, other bytes of the same length: the digest of the whole is the judge."""
+    async with Simulator(is_range_supported=is_range_supported) as holder:
+        digest = holder.add_blob("org/app", CONTENT)
+        holder.on("GET", "/blobs/", faults.cut(100_000), times=1)
+        app = remote(holder.host)
+        async with contextlib.aclosing(app.blob(descriptor())) as chunks:
+            await anext(chunks)
+            other = random.Random(8).randbytes(len(CONTENT))
+            holder.repository("org/app").blobs[digest] = other
+            holder.on("GET", "/blobs/", faults.with_headers({"ETag": '"other"'}))
+            with pytest.raises(errors.ContentError, match="error verifying sha256 checksum"):
+                async for _ in chunks:
+                    pass
+
+
+@pytest.mark.parametrize("size", [1, len(CONTENT) + 1, 10**18])
+async def test_a_range_of_another_whole_is_judged_by_its_bytes(
+    holder: Simulator, remote: Remote, size: int
+) -> None:
+    """Proxies get the size behind the slash wrong, as they do with `Content-Length`."""
+    holder.on("GET", "/blobs/", faults.cut(1000), times=1)
+    wrong = {"Content-Range": f"bytes 1000-{len(CONTENT) - 1}/{size}"}
+    holder.on("GET", "/blobs/", faults.with_headers(wrong))
+    assert await read(remote(holder.host)) == CONTENT
+
+
+async def test_a_blob_that_shrank_between_two_pieces_is_refused(
+    holder: Simulator, remote: Remote
+) -> None:
+    """Nothing is left behind what has come: 416, and too few bytes."""
+    holder.on("GET", "/blobs/", faults.cut(300_000), times=1)
+    gone = faults.status(416, headers={"Content-Range": "bytes */1000"})
+    holder.on("GET", "/blobs/", gone)
+    with pytest.raises(errors.ContentError, match="error verifying size; got 300000, want 1048576"):
         await read(remote(holder.host))

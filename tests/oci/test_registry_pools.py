@@ -1,9 +1,9 @@
 """Pools: who shares one, and when one is given up."""
 
-import dataclasses
 import random
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from ocisource.net.proxy import Proxy
@@ -33,7 +33,8 @@ async def test_equal_tenants_share_a_pool(kept: pools.Pools) -> None:
     """Equal in every respect, made anew each time."""
     one = await kept.get(WAY, ALICE)
     assert (
-        await kept.get(dataclasses.replace(WAY), credentials.Credential("alice", "s3cret")) is one
+        await kept.get(msgspec.structs.replace(WAY), credentials.Credential("alice", "s3cret"))
+        is one
     )
     nobody = await kept.get(WAY, None)
     assert await kept.get(WAY, credentials.Credential()) is nobody
@@ -45,12 +46,12 @@ async def test_equal_tenants_share_a_pool(kept: pools.Pools) -> None:
         (WAY, None),
         (WAY, credentials.Credential("alice", "other")),
         (WAY, credentials.Credential(identity_token="s3cret")),
-        (dataclasses.replace(WAY, host="registry.example.com:443"), ALICE),
-        (dataclasses.replace(WAY, is_insecure=True), ALICE),
-        (dataclasses.replace(WAY, tls=TLSIdentity(ca_pem=b"x")), ALICE),
-        (dataclasses.replace(WAY, tls=TLSIdentity(certificate_pem=b"x", key_pem=b"y")), ALICE),
-        (dataclasses.replace(WAY, proxy=Proxy("http://proxy:80")), ALICE),
-        (dataclasses.replace(WAY, proxy=Proxy("http://proxy:80", "u", "p")), ALICE),
+        (msgspec.structs.replace(WAY, host="registry.example.com:443"), ALICE),
+        (msgspec.structs.replace(WAY, is_insecure=True), ALICE),
+        (msgspec.structs.replace(WAY, tls=TLSIdentity(ca_pem=b"x")), ALICE),
+        (msgspec.structs.replace(WAY, tls=TLSIdentity(certificate_pem=b"x", key_pem=b"y")), ALICE),
+        (msgspec.structs.replace(WAY, proxy=Proxy("http://proxy:80")), ALICE),
+        (msgspec.structs.replace(WAY, proxy=Proxy("http://proxy:80", "u", "p")), ALICE),
     ],
 )
 async def test_different_tenants_do_not(
@@ -82,17 +83,17 @@ async def test_a_pool_at_work_is_kept(kept: pools.Pools, time: faketime.FakeTime
 async def test_pools_are_bounded(kept: pools.Pools, monkeypatch: pytest.MonkeyPatch) -> None:
     """The longest unused goes first."""
     monkeypatch.setattr(pools, "_POOLS_MAX", 3)
-    first = await kept.get(dataclasses.replace(WAY, host="a"), None)
+    first = await kept.get(msgspec.structs.replace(WAY, host="a"), None)
     for host in ("b", "c", "d"):
-        last = await kept.get(dataclasses.replace(WAY, host=host), None)
-    assert await kept.get(dataclasses.replace(WAY, host="d"), None) is last
-    assert await kept.get(dataclasses.replace(WAY, host="a"), None) is not first
+        last = await kept.get(msgspec.structs.replace(WAY, host=host), None)
+    assert await kept.get(msgspec.structs.replace(WAY, host="d"), None) is last
+    assert await kept.get(msgspec.structs.replace(WAY, host="a"), None) is not first
 
 
 def test_no_credential_is_shown() -> None:
     """Keys and ways may be logged."""
     key = pools.PoolKey(
-        dataclasses.replace(WAY, proxy=Proxy("http://proxy:80", "u", "pr0xy")), ALICE
+        msgspec.structs.replace(WAY, proxy=Proxy("http://proxy:80", "u", "pr0xy")), ALICE
     )
     assert "s3cret" not in repr(key)
     assert "pr0xy" not in repr(key)

@@ -97,6 +97,17 @@ async def test_a_page_for_humans_is_no_manifest(simulator: Simulator, remote: Re
         await remote(simulator.host).resolve("1.0")
 
 
+async def test_a_web_server_that_is_no_registry_has_no_missing_tag(
+    simulator: Simulator, remote: Remote
+) -> None:
+    """Its 404 for humans says nothing of tags: the user is told what was met instead."""
+    simulator.on("*", "/", faults.html(404))
+    with pytest.raises(errors.RegistryError, match="the answer is an HTML page") as caught:
+        await remote(simulator.host).resolve("1.0")
+    assert not isinstance(caught.value, errors.NotFoundError)
+    assert caught.value.status == 404
+
+
 async def test_a_manifest_is_checked_against_its_digest(
     simulator: Simulator, remote: Remote
 ) -> None:

@@ -112,6 +112,20 @@ async def test_a_short_retry_after_is_waited_for(
     assert 2.0 in time.slept
 
 
+@pytest.mark.parametrize(
+    "value", ["0", email.utils.formatdate(WALL - 60, usegmt=True)], ids=["seconds", "date"]
+)
+async def test_at_once_is_not_taken_literally(
+    simulator: Simulator, remote: Remote, time: faketime.FakeTime, value: str
+) -> None:
+    """A host in trouble that asks for no wait gets the usual pauses all the same."""
+    digest = simulator.add_image("org/app", "1.0")
+    now = faults.status(503, headers={"Retry-After": value})
+    simulator.on("HEAD", "/manifests/", now, times=2)
+    assert str((await remote(simulator.host).resolve("1.0")).digest) == digest
+    assert sum(time.slept) == pytest.approx(4, rel=0.1)
+
+
 async def test_a_429_without_a_wish_backs_off(simulator: Simulator, remote: Remote) -> None:
     """Quay answers 429 with HTML and nothing else: the caller's own back-off decides."""
     simulator.add_image("org/app", "1.0")

@@ -39,8 +39,8 @@ class Answer:
     method: str
     address: yarl.URL
     status: int
-    headers: multidict.CIMultiDictProxy[str]
-    body: bytes = b""
+    headers: multidict.CIMultiDictProxy[str] = dataclasses.field(repr=False)
+    body: bytes = dataclasses.field(default=b"", repr=False)  # a token, perhaps
 
     @property
     def url(self) -> str:
@@ -156,9 +156,16 @@ async def read_head(response: aiohttp.ClientResponse, *, bound: int) -> Answer:
 
 
 def refusal(
-    answer: Answer, *, retry_after: float | None = None, hint: str = ""
+    answer: Answer,
+    *,
+    retry_after: float | None = None,
+    hint: str = "",
+    kind: type[errors.RegistryError] | None = None,
 ) -> errors.RegistryError:
-    """The error that an answer is; ``hint`` says what the user can do about it."""
+    """The error that an answer is; ``hint`` says what the user can do about it.
+
+    ``kind`` is the error's class where the status alone would mislead.
+    """
     diagnostics = _diagnostics(answer.body)
     codes = tuple(each.code for each in diagnostics if _CODE.fullmatch(each.code))
     if not diagnostics:
@@ -169,7 +176,7 @@ def refusal(
             text = f"multiple errors returned: {text}"
     if hint:
         text = f"{text} ({hint})"
-    kind = _kind(answer.status)
+    kind = kind or _kind(answer)
     return kind(
         f"{answer.where}: {text}",
         method=answer.method,
@@ -180,10 +187,12 @@ def refusal(
     )
 
 
-def _kind(status: int) -> type[errors.RegistryError]:
+def _kind(answer: Answer) -> type[errors.RegistryError]:
+    status = answer.status
     if status in {http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN}:
         return errors.UnauthorizedError
-    if status == http.HTTPStatus.NOT_FOUND:
+    # A web server that is no registry knows no repository either: that is not what it says.
+    if status == http.HTTPStatus.NOT_FOUND and not answer.is_html:
         return errors.NotFoundError
     if status == http.HTTPStatus.TOO_MANY_REQUESTS:
         return errors.TooManyRequestsError
@@ -213,9 +222,17 @@ def _unexpected(answer: Answer) -> str:
     return f"{text}: {body}" if body else text
 
 
-def not_json(answer: Answer, what: str) -> errors.RegistryError:
-    """The error for a good status whose body is not what was asked for."""
-    found = "an HTML page" if answer.is_html else f"'{redact.foreign(answer.body)}'"
+def not_json(answer: Answer, what: str, *, is_secret: bool = False) -> errors.RegistryError:
+    """The error for a good status whose body is not what was asked for.
+
+    ``is_secret``: the body may hold a credential, and is not shown.
+    """
+    if answer.is_html:
+        found = "an HTML page"
+    elif is_secret:
+        found = f"{len(answer.body)} bytes that are none"
+    else:
+        found = f"'{redact.foreign(answer.body)}'"
     return errors.RegistryError(
         f"{answer.where}: expected {what}, got {found}; is this address a registry?",
         method=answer.method,

@@ -4,8 +4,9 @@ Rules, in order:
 
 1. Nothing is sent before the registry has asked for it, except a ready registry token.
 2. Of several challenges the first usable one counts; Basic is of no use without a user.
-3. A Bearer challenge is remembered for the host, so that later requests bring their token along
-   without being refused first. Tokens are kept per scope until shortly before they expire.
+3. A challenge is remembered for the scope it met, and presumed of scopes that have met none, so
+   that later requests bring their token along without being refused first. Some hosts name another
+   realm for each repository. Tokens are kept per scope until shortly before they expire.
 4. The scope a challenge names is asked for first, then the one we need: some servers read only the
    first.
 5. Token flows: an identity token goes by OAuth2 POST, falling back to GET on 404 and 405; user and
@@ -36,6 +37,7 @@ _MARGIN_SHARE = 0.1  # of a token's life
 _LIFETIME_MAX = 24 * 3600.0  # seconds; nobody's token is trusted longer
 _EXPIRED_STATUSES = frozenset({400, 403})
 _NO_SUCH_FLOW = frozenset({404, 405})
+_ABOUT_CREDENTIALS = frozenset({400, 401, 403})
 
 
 class TokenService(Protocol):
@@ -56,7 +58,7 @@ class Grant:
     is_fresh: bool = False
 
 
-_NOTHING = Grant()
+NOTHING = Grant()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,6 +72,9 @@ class _TokenJSON(msgspec.Struct):
     access_token: str = ""
     expires_in: float | None = None
     issued_at: str | None = None
+
+    def __repr__(self) -> str:
+        return "_TokenJSON(redacted)"
 
 
 class Authorizer:
@@ -92,8 +97,11 @@ class Authorizer:
         self._clock = clock
         self._wall = wall
         basic = self._credential.basic
-        self._basic = Grant(f"Basic {basic}") if basic else _NOTHING
-        self._challenge: challenge.Challenge | None = None
+        self._basic = Grant(f"Basic {basic}") if basic else NOTHING
+        ready = self._credential.registry_token
+        self._registry_token = Grant(f"Bearer {ready}") if ready else None
+        self._latest: challenge.Challenge | None = None  # of the host, whatever it was asked
+        self._challenges: dict[str, challenge.Challenge] = {}  # our scope: what it met
         self._wanted: dict[str, str] = {}  # our scope: the scope a challenge named for it
         self._tokens: dict[str, _Token] = {}
         self._requests: flights.Flights[_Token] = flights.Flights()
@@ -106,20 +114,19 @@ class Authorizer:
     @property
     def is_settled(self) -> bool:
         """Whether the registry has said what it wants."""
-        return self._challenge is not None or bool(self._credential.registry_token)
+        return self._latest is not None or self._registry_token is not None
 
     def ready(self, scope: str) -> Grant | None:
         """What to show for a scope if it is at hand; None if a token must be asked for."""
-        if self._credential.registry_token:
-            return Grant(f"Bearer {self._credential.registry_token}")
-        if self._challenge is None:
-            return _NOTHING
-        if self._challenge.scheme == "basic":
-            return self._basic
         token = self._tokens.get(scope)
-        if token is not None and self._clock() < token.renew_at:
-            return token.grant
-        return None
+        if token is not None:
+            return token.grant if self._clock() < token.renew_at else None
+        if self._registry_token is not None:
+            return self._registry_token
+        known = self._known(scope)
+        if known is None:
+            return NOTHING
+        return self._basic if known.scheme == "basic" else None
 
     async def grant(self, scope: str) -> Grant:
         """What to show for a scope; raises UnauthorizedError if the token service refuses."""
@@ -134,20 +141,23 @@ class Authorizer:
 
         ``wanted`` are the answer's ``WWW-Authenticate`` values, ``shown`` what the request showed.
         """
-        if self._credential.registry_token:
+        if self._registry_token is not None:
             return False
+        known = self._known(scope)
         if status in _EXPIRED_STATUSES:
-            if shown.header is None or shown.is_fresh or not self._is_bearer:
+            is_token = known is not None and known.scheme == "bearer"
+            if shown.header is None or shown.is_fresh or not is_token:
                 return False
             self._drop(scope, shown)
             return True
         if status != http.HTTPStatus.UNAUTHORIZED:
             return False
-        asked = self._pick(challenge.parse(wanted))
+        asked = self._pick(challenge.parse(wanted), is_first=known is None)
         if asked is None:
             return False
         if asked.scheme == "basic":
-            self._challenge = asked
+            self._tokens.pop(scope, None)
+            self._remember(asked, scope)
             return shown.header != self._basic.header
         return self._learn_bearer(asked, scope=scope, shown=shown)
 
@@ -158,21 +168,32 @@ class Authorizer:
         # The scope belongs to the request, the rest of the challenge to the host.
         parameters = {"realm": asked.realm, "service": asked.service}
         asked_of_host = challenge.Challenge(asked.scheme, parameters)
-        is_news = self._challenge != asked_of_host
+        is_news = self._known(scope) != asked_of_host
         if is_news:
-            self._tokens.clear()
-        self._challenge = asked_of_host
+            self._tokens.pop(scope, None)
+        self._remember(asked_of_host, scope)
         self._drop(scope, shown)
         return shown.header is None or is_news or is_new_scope or not shown.is_fresh
 
-    def _pick(self, asked: Iterable[challenge.Challenge]) -> challenge.Challenge | None:
+    def _known(self, scope: str) -> challenge.Challenge | None:
+        """What a scope has met, or else is presumed to meet."""
+        return self._challenges.get(scope) or self._latest
+
+    def _remember(self, asked: challenge.Challenge, scope: str) -> None:
+        self._latest = asked
+        if scope:
+            self._challenges[scope] = asked
+
+    def _pick(
+        self, asked: Iterable[challenge.Challenge], *, is_first: bool
+    ) -> challenge.Challenge | None:
         for each in asked:
             if each.scheme == "basic" and self._credential.basic:
                 return each
             if each.scheme == "bearer" and each.realm:
                 return each
         # Registries that refuse without a challenge want what their users were told: Basic.
-        if self._challenge is None and self._credential.basic:
+        if is_first and self._credential.basic:
             return challenge.Challenge("basic")
         return None
 
@@ -182,19 +203,26 @@ class Authorizer:
         if token is not None and token.grant.header == shown.header:
             del self._tokens[scope]
 
-    @property
-    def _is_bearer(self) -> bool:
-        return self._challenge is not None and self._challenge.scheme == "bearer"
-
     async def _new_token(self, scope: str) -> _Token:
-        assert self._challenge is not None
-        realm, service = self._challenge.realm, self._challenge.service
+        known = self._known(scope)
+        assert known is not None
+        realm, service = known.realm, known.service
         named = self._wanted.get(scope)
         scopes = [named, scope] if named and named != scope else [scope]
         asked_at = self._clock()
         answer = await self._ask(realm, service, [each for each in scopes if each])
         if answer.status != http.HTTPStatus.OK:
-            raise answers.refusal(answer, hint=self.refusal_hint)
+            if answer.status < http.HTTPStatus.BAD_REQUEST:
+                answer = dataclasses.replace(answer, body=b"")  # a token, perhaps
+            is_about_us = answer.status in _ABOUT_CREDENTIALS
+            raise answers.refusal(
+                answer,
+                hint=self.refusal_hint
+                if is_about_us
+                else f"{self._host} names this address as its token service",
+                # 404 is said of the service's address, not of what was to be read.
+                kind=None if is_about_us else errors.RegistryError,
+            )
         token, lifetime = _read(answer, self._settings, now=self._wall())
         margin = min(self._settings.token_margin, _MARGIN_SHARE * lifetime)
         made = _Token(Grant(f"Bearer {token}"), asked_at + lifetime - margin)
@@ -253,7 +281,7 @@ def _read(
     try:
         content = msgspec.json.decode(answer.body, type=_TokenJSON, strict=False)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        raise answers.not_json(answer, "a token") from None
+        raise answers.not_json(answer, "a token", is_secret=True) from None
     token = content.token or content.access_token
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise errors.RegistryError(

@@ -7,17 +7,18 @@ Rules:
    sends wrong ones): too small a one is a cut, too big a one is a broken connection after the end.
 3. After a cut the rest is asked for with `Range`; a registry that answers with the whole blob again
    is read from its beginning, and what we have already is passed over.
-4. If the registry refuses, the descriptor's `urls` are tried in order, without credentials.
+4. If the registry refuses, the descriptor's first few `urls` are tried in order, without
+   credentials.
 5. The last chunk is given out before the checks: nothing may be used before the iterator has ended.
 """
 
 import contextlib
-import dataclasses
 import http
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import aiohttp
+import msgspec
 
 from ocisource import digest as digests
 from ocisource import errors
@@ -45,7 +46,8 @@ async def stream(
         return
     path = f"/v2/{repository.path}/blobs/{descriptor.digest}"
     sources = [transport.Request(method="GET", path=path, scope=scope)]
-    sources += [transport.Request(method="GET", path=url) for url in descriptor.urls]
+    urls = descriptor.urls[: connection.settings.blob_urls]
+    sources += [transport.Request(method="GET", path=url) for url in urls]
     verifier = digests.Verifier(expected=descriptor.digest, expected_size=descriptor.size)
     first_error: errors.OcisourceError | None = None
     for source in sources:
@@ -73,7 +75,7 @@ async def _from(
         start = verifier.size
         request = source
         if start:
-            request = dataclasses.replace(source, headers={"Range": f"bytes={start}-"})
+            request = msgspec.structs.replace(source, headers={"Range": f"bytes={start}-"})
         cut: errors.TransportError | None = None
         async with connection.open(request) as response:
             position = await _position(connection, response, start=start)

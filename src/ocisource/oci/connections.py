@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
+import msgspec
 import yarl
 
 from ocisource import errors, metrics
@@ -34,8 +35,7 @@ _SOCKS = "socks5"
 _NO_ANSWER = "<error>"  # as client-go counts requests that got none
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class Way(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How a host is reached: everything that two tenants must not share a connection across."""
 
     host: str
@@ -99,6 +99,9 @@ class Connections:
         self._sockets = sockets.Sockets()
         self._is_closed = False
         self._routes: dict[tuple[guard.Role, str, str], _Route] = {}
+        # The registry's own origin, as the last request had it, and the route there.
+        self._home: tuple[str, _Route] | None = None
+        self._counters: dict[tuple[str, str], Callable[[], None]] = {}
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
         )
@@ -119,16 +122,12 @@ class Connections:
         """
         try:
             target = yarl.URL(_quoted(url), encoded=True)
-            key = (role, target.scheme, target.raw_authority)
+            if role is guard.Role.HOME and self._home is not None and url.startswith(self._home[0]):
+                route = self._home[1]
+            else:
+                route = await self._route(method, target, role)
         except ValueError as error:
             raise failures.translation(error, method, url) from error
-        route = self._routes.get(key)
-        if route is None:
-            route = await self._new_route(method, target, role)
-            self._routes[key] = route
-        elif role is not guard.Role.HOME:
-            # What a place named by the registry may be depends on where the registry is by now.
-            self.guard.check_host(target.host or "", role=role)
         if route.headers:
             headers = {**headers, **route.headers}
         try:
@@ -147,8 +146,27 @@ class Connections:
         return response
 
     def _count(self, method: str, code: str) -> None:
-        if self._observed is not None:
-            self._observed.registry_requests.labels(method, code).inc()
+        if self._observed is None:
+            return
+        count = self._counters.get((method, code))
+        if count is None:
+            count = self._observed.registry_requests.labels(method, code).inc
+            self._counters[method, code] = count
+        count()
+
+    async def _route(self, method: str, target: yarl.URL, role: guard.Role) -> "_Route":
+        key = (role, target.scheme, target.raw_authority)
+        route = self._routes.get(key)
+        if route is None:
+            route = await self._new_route(method, target, role)
+            self._routes[key] = route
+        elif role is not guard.Role.HOME:
+            # What a place named by the registry may be depends on where the registry is by now.
+            self.guard.check_host(target.host or "", role=role)
+        if role is guard.Role.HOME:
+            # Ends in a slash, so that no other host begins with it.
+            self._home = (f"{target.scheme}://{target.raw_authority}/", route)
+        return route
 
     async def _new_route(self, method: str, target: yarl.URL, role: guard.Role) -> "_Route":
         host = target.host
@@ -221,6 +239,7 @@ class Connections:
         sessions = list(self._sessions.values())
         self._sessions.clear()
         self._routes.clear()
+        self._home = None
         for session in sessions:
             await session.close()
         await self._sockets.end()

@@ -58,7 +58,7 @@ class Credential:
     @property
     def is_anonymous(self) -> bool:
         """Whether nothing is set."""
-        return self == Credential()
+        return not (self.username or self.password or self.identity_token or self.registry_token)
 
     @property
     def fingerprint(self) -> str:

@@ -50,6 +50,9 @@ class _ConfigJSON(msgspec.Struct):
 class _EnvironmentEntryJSON(msgspec.Struct):
     auth: str = ""
 
+    def __repr__(self) -> str:
+        return "_EnvironmentEntryJSON(redacted)"
+
 
 class _EnvironmentJSON(msgspec.Struct):
     auths: dict[str, _EnvironmentEntryJSON | None] | None = None
@@ -58,6 +61,9 @@ class _EnvironmentJSON(msgspec.Struct):
 class _HelperAnswerJSON(msgspec.Struct, rename="pascal"):
     username: str = ""
     secret: str = ""
+
+    def __repr__(self) -> str:
+        return "_HelperAnswerJSON(redacted)"
 
 
 class DockerConfig:

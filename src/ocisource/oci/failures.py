@@ -5,11 +5,13 @@ redacted URL and the cause in the words that Go programs use, which is what user
 """
 
 import contextlib
+import copy
 import os
 import re
 import socket
 import ssl
 from collections.abc import Iterator
+from typing import NoReturn
 
 import aiohttp
 
@@ -69,6 +71,20 @@ def translation(error: BaseException, method: str, url: str) -> errors.Transport
         return errors.TLSError(f"{where}: {_tls(cause)}")
     text, kind = next((text, kind) for types, text, kind in _TABLE if isinstance(error, types))
     return kind(f"{where}: {text.format(cause=_say(error, cause))}")
+
+
+def raise_named(error: errors.OcisourceError, where: str, *, url_part: str) -> NoReturn:
+    """Raise the error; with ``where`` before its text unless that names the place already.
+
+    ``url_part`` is how URLs name it. A token service, a redirect target and a host that asked to be
+    left alone say nothing of the repository and the reference that were wanted.
+    """
+    text = str(error)
+    if where in text or url_part in text:
+        raise error
+    found = copy.copy(error)  # several callers may hold the one that was raised
+    found.args = (f"{where}: {text}",)
+    raise found from error
 
 
 def _say(error: BaseException, cause: BaseException) -> str:

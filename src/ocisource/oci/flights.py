@@ -9,12 +9,14 @@ Rules:
 """
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Coroutine, Hashable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, TypeVarTuple
 
 from ocisource import errors
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class _Flight(set["asyncio.Future[T]"]):
@@ -29,12 +31,16 @@ class Flights(Generic[T]):
 
     def __init__(self) -> None:
         self._flights: dict[Hashable, _Flight[T]] = {}
+        # The work is nobody's in particular: it sees no caller's context variables.
+        self._context = contextvars.Context()
 
     def __len__(self) -> int:
         return len(self._flights)
 
-    async def share(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Result of the work under way for ``key``, which ``work`` starts if there is none.
+    async def share(
+        self, key: Hashable, work: Callable[[*Ts], Coroutine[Any, Any, T]], *arguments: *Ts
+    ) -> T:
+        """Result of the work under way for ``key``, which ``work(*arguments)`` starts if none is.
 
         Raises what the work raised; AbandonedError if close() ended it.
         """
@@ -43,7 +49,8 @@ class Flights(Generic[T]):
         if flight is None:
             flight = _Flight()
             self._flights[key] = flight
-            flight.task = loop.create_task(self._fly(key, flight, work))
+            flying = self._fly(key, flight, work, arguments)
+            flight.task = loop.create_task(flying, context=self._context)
         waiter: asyncio.Future[T] = loop.create_future()
         flight.add(waiter)
         try:
@@ -55,12 +62,16 @@ class Flights(Generic[T]):
                 flight.task.cancel()
 
     async def _fly(
-        self, key: Hashable, flight: _Flight[T], work: Callable[[], Coroutine[Any, Any, T]]
+        self,
+        key: Hashable,
+        flight: _Flight[T],
+        work: Callable[[*Ts], Coroutine[Any, Any, T]],
+        arguments: tuple[*Ts],
     ) -> None:
         # Results are handed out here and not by a done callback: that is one turn of the loop less
         # for each of the many checks that nobody else waits for.
         try:
-            result = await work()
+            result = await work(*arguments)
         except asyncio.CancelledError:
             self._land(key, flight)
             for waiter in flight:

@@ -43,17 +43,17 @@ class Gate:
         self._clock = clock
         self._wall = wall
         self._sleep = sleep
-        self._until = float("-inf")
+        self._until: float | None = None  # None while nobody has asked for anything
 
     @property
     def remaining(self) -> float:
         """Seconds that the hold still lasts; 0 if there is none."""
-        return max(0.0, self._until - self._clock())
+        return 0.0 if self._until is None else max(0.0, self._until - self._clock())
 
     @property
     def is_held(self) -> bool:
         """Whether enter() would wait or raise."""
-        return self._until > self._clock()
+        return self._until is not None and self._until > self._clock()
 
     async def enter(self) -> None:
         """Wait through a short hold; raises TooManyRequestsError for a long one."""
@@ -71,7 +71,8 @@ class Gate:
     def hold(self, seconds: float) -> None:
         """Keep everybody out for so long; never shortens a hold."""
         seconds = min(seconds, self._settings.longest_hold)
-        self._until = max(self._until, self._clock() + seconds)
+        until = self._clock() + seconds
+        self._until = until if self._until is None else max(self._until, until)
 
     def heed(self, status: int, headers: Mapping[str, str]) -> float | None:
         """Take note of an answer; returns the seconds it asks to wait before the same request.

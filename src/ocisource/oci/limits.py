@@ -73,6 +73,9 @@ class RegistrySettings:
     tags_lifetime: float = 5.0
     """How long a tag list is used again for the same credential."""
 
+    blob_urls: int = 8
+    """Of a descriptor's `urls`, how many are tried: a manifest has room for thousands."""
+
     resumes: int = 16
     """How often one blob is taken up again with `Range`."""
 

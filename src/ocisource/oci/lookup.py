@@ -8,6 +8,7 @@ believed only in the answer to a `HEAD`: of a `GET` the bytes themselves are has
 
 import re
 import urllib.parse
+from collections.abc import Mapping
 
 from ocisource import digest as digests
 from ocisource import errors
@@ -25,7 +26,6 @@ async def look_up(
     connection: transport.Transport,
     repository: reference.Repository,
     identifier: str,
-    *,
     scope: str,
 ) -> manifest.Descriptor:
     """Digest, media type and size of what a tag or digest (``identifier``) points to.
@@ -37,7 +37,7 @@ async def look_up(
     request = transport.Request(method="HEAD", path=path, scope=scope, headers=_ACCEPT)
     attempts = None
     try:
-        answer = await connection.fetch(request)
+        response = await connection.head(request)
     except errors.RegistryError as error:
         # Refused by the token service, or asked to wait: a GET would only ask once more.
         if error.method != request.method or error.retry_after is not None:
@@ -46,8 +46,8 @@ async def look_up(
             raise
         attempts = 1  # the HEAD has been retried; the GET only tells what is wrong
     else:
-        if answer.status == _OK:
-            descriptor = _from_headers(answer)
+        if response.status == _OK:
+            descriptor = _from_headers(response.headers)
             if descriptor is not None:
                 return _checked(descriptor, identifier, repository)
     descriptor, _ = await fetch(connection, repository, identifier, scope=scope, attempts=attempts)
@@ -93,11 +93,10 @@ def _path(repository: reference.Repository, identifier: str) -> str:
     return f"/v2/{repository.path}/manifests/{identifier}"
 
 
-def _from_headers(answer: answers.Answer) -> manifest.Descriptor | None:
+def _from_headers(headers: Mapping[str, str]) -> manifest.Descriptor | None:
     """What a HEAD says; None if it does not say enough."""
-    headers = answer.headers
     found = _DIGEST.fullmatch(headers.get(_DIGEST_HEADER, ""))
-    media_type = answer.content_type
+    media_type = manifest.bare_media_type(headers.get("Content-Type", ""))
     if found is None or media_type in answers.HTML_TYPES:
         return None
     length = headers.get("Content-Length", "")

@@ -9,6 +9,8 @@ import dataclasses
 import random
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from ocisource import metrics
 from ocisource.oci import connections, credentials, gate, limits, transport
 
@@ -16,8 +18,7 @@ _POOLS_MAX = 4096  # beyond, the longest unused are closed before their time
 _SWEEP_INTERVAL = 60.0  # seconds
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class PoolKey:
+class PoolKey(msgspec.Struct, frozen=True, gc=False):
     """What two users of one pool have in common."""
 
     way: connections.Way

@@ -16,20 +16,28 @@ Example::
 import asyncio
 import contextlib
 import dataclasses
-import functools
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Hashable
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Coroutine,
+)
+from typing import Any, NoReturn, Protocol, TypeVar, runtime_checkable
 
 from ocisource import digest as digests
 from ocisource import errors, metrics
 from ocisource.net import proxy as proxies
+from ocisource.net import redact
 from ocisource.net.tls import TLSIdentity
 from ocisource.oci import (
     blobs,
     connections,
     credentials,
+    exchange,
+    failures,
     flights,
     limits,
     lookup,
@@ -44,6 +52,7 @@ T = TypeVar("T")
 RegistrySettings = limits.RegistrySettings
 
 _PULL, _PUSH = "pull", "pull,push"
+_NAMEABLE = (errors.RegistryError, errors.TransportError, errors.ContentError)
 _RENEWABLE_STATUSES = frozenset({400, 401, 403})
 
 
@@ -89,8 +98,6 @@ class Registries:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         observed: metrics.Metrics | None = None,
     ) -> None:
-        self.settings = settings
-        self.clock = clock
         self.pools = pools.Pools(
             settings=settings,
             clock=clock,
@@ -100,7 +107,7 @@ class Registries:
             observed=observed,
         )
         self.probes: flights.Flights[Any] = flights.Flights()
-        self.tag_lists: dict[Hashable, tuple[float, tuple[str, ...]]] = {}
+        self.tag_lists = taglists.TagLists(lifetime=settings.tags_lifetime, clock=clock)
 
     def repository(
         self, repository: reference.Repository, access: Access | None = None
@@ -111,6 +118,7 @@ class Registries:
     async def close(self) -> None:
         """End probes, close all connections."""
         await self.probes.close()
+        await self.tag_lists.close()
         await self.pools.close()
 
 
@@ -118,8 +126,11 @@ class RemoteRepository:
     """One repository as one tenant sees it.
 
     All methods raise NotFoundError, UnauthorizedError, TooManyRequestsError (with `retry_after`),
-    RegistryError, TransportError and its leaves, and CredentialError.
+    RegistryError, TransportError and its leaves, and CredentialError. The texts of all but the last
+    name host, repository and reference.
     """
+
+    __slots__ = ("_access", "_credential", "_has_credential", "_registries", "_repository")
 
     def __init__(
         self, registries: Registries, repository: reference.Repository, access: Access
@@ -130,16 +141,16 @@ class RemoteRepository:
         self._credential: credentials.Credential | None = None
         self._has_credential = False
 
-    async def resolve(self, tag: str) -> Descriptor:
+    def resolve(self, tag: str) -> Coroutine[Any, Any, Descriptor]:
         """What a tag points to: one HEAD, shared with whoever asks the same at the same time.
 
         `size` is 0 if the registry does not say it.
         """
-        return await self._look_up(tag)
+        return self._look_up(tag)
 
-    async def head(self, digest: digests.Digest) -> Descriptor:
+    def head(self, digest: digests.Digest) -> Coroutine[Any, Any, Descriptor]:
         """Whether a digest is there for this tenant: one HEAD."""
-        return await self._look_up(str(digest))
+        return self._look_up(str(digest))
 
     async def tags(self) -> tuple[str, ...]:
         """All tags in the registry's order; a list of the last few seconds is used again."""
@@ -153,7 +164,7 @@ class RemoteRepository:
                 pool.transport, self._repository, str(digest), scope=self._scope(_PULL)
             )
 
-        return await self._renewing(work)
+        return await self._renewing(work, str(digest))
 
     async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
         """The blob's bytes; raises ContentError at the end unless size and sha256 match.
@@ -172,9 +183,9 @@ class RemoteRepository:
                     async for chunk in stream:
                         has_started = True
                         yield chunk
-            except errors.RegistryError as error:
+            except _NAMEABLE as error:
                 if has_started or is_renewed or not await self._renew(error):
-                    raise
+                    self._raise_named(error, str(descriptor.digest))
                 is_renewed = True
             else:
                 return
@@ -206,7 +217,11 @@ class RemoteRepository:
         if isinstance(chunks, bytes):
             await self._renewing(work)
         else:
-            await work(await self._pool())
+            pool = await self._pool()
+            try:
+                await work(pool)
+            except _NAMEABLE as error:
+                self._raise_named(error, "")
 
     async def put_manifest(self, body: bytes, *, media_type: str, reference: str) -> Descriptor:
         """Put a manifest under a tag or digest; returns its descriptor."""
@@ -221,43 +236,35 @@ class RemoteRepository:
                 scope=self._scope(_PUSH),
             )
 
-        return await self._renewing(work)
+        return await self._renewing(work, reference)
 
     # ------------------------------------------------------------------ inside
 
     async def _look_up(self, identifier: str) -> Descriptor:
-        try:
-            return await self._probe(identifier)
-        except errors.RegistryError as error:
-            if not await self._renew(error):
-                raise
-        return await self._probe(identifier)
-
-    async def _probe(self, identifier: str) -> Descriptor:
-        pool = await self._pool()
-        work = functools.partial(
-            lookup.look_up, pool.transport, self._repository, identifier, scope=self._scope(_PULL)
-        )
-        key = (pool, self._repository.path, identifier)
-        found: Descriptor = await self._registries.probes.share(key, work)
-        return found
+        is_renewed = False
+        while True:
+            pool = await self._pool()
+            try:
+                found: Descriptor = await self._registries.probes.share(
+                    (pool, self._repository.path, identifier),
+                    lookup.look_up,
+                    pool.transport,
+                    self._repository,
+                    identifier,
+                    self._scope(_PULL),
+                )
+            except _NAMEABLE as error:
+                if is_renewed or not await self._renew(error):
+                    self._raise_named(error, identifier)
+                is_renewed = True
+            else:
+                return found
 
     async def _tags(self, pool: pools.Pool) -> tuple[str, ...]:
-        registries = self._registries
-        key = (pool, self._repository.path)
-        now = registries.clock()
-        kept = registries.tag_lists.get(key)
-        if kept is not None and now < kept[0]:
-            return kept[1]
-        found: tuple[str, ...] = await registries.probes.share(
-            ("tags", key),
+        return await self._registries.tag_lists.get(
+            (pool, self._repository.path),
             lambda: taglists.fetch(pool.transport, self._repository, scope=self._scope(_PULL)),
         )
-        now = registries.clock()
-        for old in [each for each, (until, _) in registries.tag_lists.items() if until <= now]:
-            del registries.tag_lists[old]
-        registries.tag_lists[key] = (now + registries.settings.tags_lifetime, found)
-        return found
 
     def _scope(self, actions: str) -> str:
         return f"repository:{self._repository.path}:{actions}"
@@ -274,19 +281,36 @@ class RemoteRepository:
         )
         return await self._registries.pools.get(way, self._credential)
 
-    async def _renewing(self, work: Callable[[pools.Pool], Awaitable[T]]) -> T:
+    async def _renewing(
+        self, work: Callable[[pools.Pool], Awaitable[T]], identifier: str = ""
+    ) -> T:
         """Do the work; once more with another credential if this one has expired."""
-        try:
-            return await work(await self._pool())
-        except errors.RegistryError as error:
-            if not await self._renew(error):
-                raise
-        return await work(await self._pool())
+        is_renewed = False
+        while True:
+            pool = await self._pool()
+            try:
+                return await work(pool)
+            except _NAMEABLE as error:
+                if is_renewed or not await self._renew(error):
+                    self._raise_named(error, identifier)
+                is_renewed = True
 
-    async def _renew(self, error: errors.RegistryError) -> bool:
+    def _raise_named(self, error: errors.OcisourceError, identifier: str) -> NoReturn:
+        """Raise the error, with the repository and a tag or digest (or "") in its text."""
+        repository = self._repository
+        separator = "@" if ":" in identifier else ":"
+        host = exchange.WIRE_HOSTS.get(repository.host, repository.host)
+        failures.raise_named(
+            error,
+            f"{repository}{separator if identifier else ''}{redact.foreign(identifier)}",
+            url_part=f"//{host}/v2/{repository.path}/",
+        )
+
+    async def _renew(self, error: errors.OcisourceError) -> bool:
         keychain = self._access.keychain
         if (
-            error.status not in _RENEWABLE_STATUSES
+            not isinstance(error, errors.RegistryError)
+            or error.status not in _RENEWABLE_STATUSES
             or self._credential is None
             or not isinstance(keychain, RenewableKeychain)
         ):

@@ -6,12 +6,14 @@ ignores `n` and sends everything at once, Google adds a `manifest` map: both fit
 """
 
 import http
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any
 
 import msgspec
 
 from ocisource import errors
 from ocisource.net import redact
-from ocisource.oci import answers, links, reference, transport
+from ocisource.oci import answers, flights, links, reference, transport
 
 _UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
@@ -21,6 +23,34 @@ class _PageJSON(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(_PageJSON)
+
+
+class TagLists:
+    """Lists of the last ``lifetime`` seconds, by key; a list is asked for once at a time."""
+
+    def __init__(self, *, lifetime: float, clock: Callable[[], float]) -> None:
+        self._lifetime = lifetime
+        self._clock = clock
+        self._kept: dict[Hashable, tuple[float, tuple[str, ...]]] = {}
+        self._fetches: flights.Flights[tuple[str, ...]] = flights.Flights()
+
+    async def get(
+        self, key: Hashable, fetch: Callable[[], Coroutine[Any, Any, tuple[str, ...]]]
+    ) -> tuple[str, ...]:
+        """The list for a key, fetched if there is no fresh one; raises what ``fetch`` raises."""
+        kept = self._kept.get(key)
+        if kept is not None and self._clock() < kept[0]:
+            return kept[1]
+        found = await self._fetches.share(key, fetch)
+        now = self._clock()
+        for old in [each for each, (until, _) in self._kept.items() if until <= now]:
+            del self._kept[old]
+        self._kept[key] = (now + self._lifetime, found)
+        return found
+
+    async def close(self) -> None:
+        """End what is under way."""
+        await self._fetches.close()
 
 
 async def fetch(
