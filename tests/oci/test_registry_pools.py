@@ -1,6 +1,8 @@
 """Pools: who shares one, and when one is given up."""
 
+import asyncio
 import random
+import ssl
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -97,3 +99,24 @@ def test_no_credential_is_shown() -> None:
     )
     assert "s3cret" not in repr(key)
     assert "pr0xy" not in repr(key)
+
+
+async def test_a_tls_context_is_made_once_however_many_ask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Reading the system's roots for each of a thousand objects would hold up their start."""
+    made: list[TLSIdentity] = []
+    real = TLSIdentity.context
+
+    def make(self: TLSIdentity, *, is_verified: bool = True) -> ssl.SSLContext:
+        made.append(self)
+        return real(self, is_verified=is_verified)
+
+    monkeypatch.setattr(TLSIdentity, "context", make)
+    contexts = connections.Contexts()
+    found = await asyncio.gather(
+        *(contexts.get(TLSIdentity(), is_verified=True) for _ in range(10))
+    )
+    assert len(made) == len(set(map(id, found))) == 1
+    await contexts.get(TLSIdentity(), is_verified=False)
+    assert len(made) == 2

@@ -29,7 +29,7 @@ from ocisource import errors, metrics
 from ocisource.net import proxy as proxies
 from ocisource.net import sockets, socks
 from ocisource.net.tls import TLSIdentity
-from ocisource.oci import failures, guard, limits, places
+from ocisource.oci import failures, flights, guard, limits, names, places
 
 _SOCKS = "socks5"
 _NO_ANSWER = "<error>"  # as client-go counts requests that got none
@@ -50,21 +50,26 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Contexts:
-    """TLS contexts by identity, made once: reading the system's roots takes milliseconds."""
+    """TLS contexts by identity, made once: reading the system's roots takes many milliseconds."""
 
     def __init__(self, *, bound: int = 256) -> None:
         self._contexts: dict[tuple[TLSIdentity, bool], ssl.SSLContext] = {}
         self._bound = bound
+        self._flights: flights.Flights[ssl.SSLContext] = flights.Flights()
 
     async def get(self, identity: TLSIdentity, *, is_verified: bool) -> ssl.SSLContext:
         """The context for an identity; raises CredentialError."""
         key = (identity, is_verified)
         context = self._contexts.get(key)
         if context is None:
-            context = await asyncio.to_thread(identity.context, is_verified=is_verified)
-            while len(self._contexts) >= self._bound:
-                del self._contexts[next(iter(self._contexts))]
-            self._contexts[key] = context
+            context = await self._flights.share(key, self._make, identity, is_verified)
+        return context
+
+    async def _make(self, identity: TLSIdentity, is_verified: bool) -> ssl.SSLContext:  # noqa: FBT001
+        context = await asyncio.to_thread(identity.context, is_verified=is_verified)
+        while len(self._contexts) >= self._bound:
+            del self._contexts[next(iter(self._contexts))]
+        self._contexts[identity, is_verified] = context
         return context
 
 
@@ -86,11 +91,14 @@ class Connections:
         *,
         contexts: Contexts,
         settings: limits.RegistrySettings,
+        known_names: names.Names | None = None,
         environment_proxy: Callable[[str], proxies.Proxy | None] = proxies.from_environment,
         observed: metrics.Metrics | None = None,
     ) -> None:
         self._way = way
         self._contexts = contexts
+        self._names = known_names or names.Names(timeout=settings.connect_timeout)
+        self._owns_names = known_names is None
         self._settings = settings
         self._environment_proxy = environment_proxy
         self._observed = observed
@@ -201,7 +209,8 @@ class Connections:
         if session is not None:  # another caller was quicker
             return session
         # A proxied session looks up only the proxy's own name.
-        resolver = guard.Resolver(self.guard, role=role if proxy is None else guard.Role.PROXY)
+        looked_up = role if proxy is None else guard.Role.PROXY
+        resolver = guard.Resolver(self.guard, self._names, role=looked_up)
         settings = self._settings
         connector: aiohttp.BaseConnector
         if proxy is not None and proxy.scheme == _SOCKS:
@@ -243,6 +252,8 @@ class Connections:
         for session in sessions:
             await session.close()
         await self._sockets.end()
+        if self._owns_names:
+            await self._names.close()
 
 
 class SocksConnector(socks.Connector):

@@ -9,11 +9,11 @@ import enum
 import ipaddress
 import socket
 
-import aiohttp
 from aiohttp import abc
 
 from ocisource import errors
 from ocisource.net import address
+from ocisource.oci import names
 
 
 class Role(enum.Enum):
@@ -78,16 +78,16 @@ class Guard:
 class Resolver(abc.AbstractResolver):
     """Resolves names for one role, and keeps back the addresses that must not be contacted."""
 
-    def __init__(self, guard: Guard, *, role: Role) -> None:
+    def __init__(self, guard: Guard, known: names.Names, *, role: Role) -> None:
         self._guard = guard
         self._role = role
-        self._inner = aiohttp.ThreadedResolver()
+        self._names = known
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[abc.ResolveResult]:
-        """Allowed addresses of a host; raises ForbiddenAddressError if it has none but others."""
-        found = await self._inner.resolve(host, port, family)
+        """Allowed addresses of a host; raises ForbiddenAddressError (only others), OSError."""
+        found = await self._names.look_up(host, port, family)
         allowed = []
         refused: errors.ForbiddenAddressError | None = None
         for each in found:
@@ -105,7 +105,6 @@ class Resolver(abc.AbstractResolver):
 
     async def close(self) -> None:
         """Nothing is held."""
-        await self._inner.close()
 
 
 def _bare(text: str) -> str:

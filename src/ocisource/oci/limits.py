@@ -20,7 +20,7 @@ class RegistrySettings:
     """How the registry client behaves; the defaults suit public registries."""
 
     connect_timeout: float = 30.0
-    """For name, connection and TLS handshake together; Go's default dial timeout."""
+    """For the name, and again for connection and TLS handshake; Go's default dial timeout."""
 
     read_timeout: float = 60.0
     """Without a single byte. A slow drip passes: the deadline of the whole fetch ends that."""

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from ocisource import metrics
-from ocisource.oci import connections, credentials, gate, limits, transport
+from ocisource.oci import connections, credentials, gate, limits, names, transport
 
 _POOLS_MAX = 4096  # beyond, the longest unused are closed before their time
 _SWEEP_INTERVAL = 60.0  # seconds
@@ -54,6 +54,7 @@ class Pools:
         self._sleep = sleep
         self._observed = observed
         self._contexts = connections.Contexts()
+        self._names = names.Names(timeout=settings.connect_timeout)
         self._pools: dict[PoolKey, Pool] = {}
         self._gates: dict[tuple[str, credentials.Credential | None], gate.Gate] = {}
         self._swept_at = clock()
@@ -92,6 +93,7 @@ class Pools:
             key.way,
             key.credential,
             contexts=self._contexts,
+            known_names=self._names,
             host_gate=self._gates[gate_key],
             settings=self._settings,
             clock=self._clock,
@@ -125,3 +127,4 @@ class Pools:
         self._pools.clear()
         for pool in found:
             await pool.transport.close()
+        await self._names.close()

@@ -27,6 +27,7 @@ from ocisource.oci import (
     exchange,
     gate,
     limits,
+    names,
     patience,
     places,
 )
@@ -48,6 +49,7 @@ class Transport:
         credential: credentials.Credential | None,
         *,
         contexts: connections.Contexts,
+        known_names: names.Names,
         host_gate: gate.Gate,
         settings: limits.RegistrySettings,
         clock: Callable[[], float],
@@ -63,7 +65,11 @@ class Transport:
         self._patience = patience.Patience(host_gate, settings=settings, rng=rng, sleep=sleep)
         self._active = 0
         self._connections = connections.Connections(
-            way, contexts=contexts, settings=settings, observed=observed
+            way,
+            contexts=contexts,
+            known_names=known_names,
+            settings=settings,
+            observed=observed,
         )
         self._authorizer = auth.Authorizer(
             way.host,
