@@ -169,7 +169,7 @@ def refusal(
     diagnostics = _diagnostics(answer.body)
     codes = tuple(each.code for each in diagnostics if _CODE.fullmatch(each.code))
     if not diagnostics:
-        text = _unexpected(answer)
+        text = _unexpected(answer, has_hint=bool(hint))
     else:
         text = redact.foreign("; ".join(str(each) for each in diagnostics))
         if len(diagnostics) > 1:
@@ -208,13 +208,15 @@ def _diagnostics(body: bytes) -> list[_Diagnostic]:
         return []
 
 
-def _unexpected(answer: Answer) -> str:
+def _unexpected(answer: Answer, *, has_hint: bool) -> str:
     try:
         phrase = http.HTTPStatus(answer.status).phrase
     except ValueError:
         phrase = ""
     text = f"unexpected status code {answer.status} {phrase}".rstrip()
     if answer.method == "HEAD":
+        if has_hint:
+            return text
         return f"{text} (HEAD responses have no body, use GET for details)"
     if answer.is_html:
         return f"{text} (the answer is an HTML page, not a registry's)"

@@ -111,7 +111,7 @@ def _x509(error: ssl.SSLCertVerificationError) -> str:
     if error.verify_code in _EXPIRED:
         return "x509: certificate has expired or is not yet valid"
     if error.verify_code in _UNKNOWN_AUTHORITY:
-        return "x509: certificate signed by unknown authority"
+        return "x509: certificate signed by unknown authority (a private one must be given as CA)"
     if error.verify_code in _WRONG_NAME:
         return "x509: certificate is valid for another name: " + redact.foreign(
             error.verify_message
@@ -124,7 +124,7 @@ def _tls(error: ssl.SSLError) -> str:
     if alert := _ALERT.fullmatch(reason):
         return f"remote error: tls: {alert['name'].lower().replace('_', ' ')}"
     if reason in _NOT_TLS or "record layer" in str(error).lower():
-        return "tls: first record does not look like a TLS handshake (does it speak plain HTTP?)"
+        return "tls: first record does not look like a TLS handshake (plain HTTP? set insecure)"
     return f"tls: {reason.lower().replace('_', ' ') or 'handshake failure'}"
 
 

@@ -135,9 +135,14 @@ class Transport:
         self, answer: answers.Answer, *, retry_after: float | None = None
     ) -> errors.RegistryError:
         """The error that an answer is, with advice where a credential is the matter."""
-        is_about_us = answer.status in {http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN}
-        is_ours = is_about_us and self._exchange.is_home(answer.url)
-        hint = self._authorizer.refusal_hint if is_ours else ""
+        hint = ""
+        if answer.status in {http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN}:
+            if self._exchange.is_home(answer.url):
+                hint = self._authorizer.refusal_hint
+        elif retry_after is not None:
+            hint = f"trying again in {retry_after:.0f} s"
+            if not self._authorizer.has_credential:
+                hint += "; without a credential, all share one budget"
         return answers.refusal(answer, retry_after=retry_after, hint=hint)
 
     async def close(self) -> None:
