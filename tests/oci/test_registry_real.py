@@ -1,6 +1,8 @@
 """Against real parts: docker-registry with users, TLS and client certificates; nginx in front."""
 
+import contextlib
 import json
+import random
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +14,7 @@ from ocisource.oci import credentials, manifest, registry
 from tests.oci.conftest import Remote
 from tests.parts import certificates, nginx, processes
 from tests.parts import registry as parts
+from tests.simulators import relay
 
 USERS = {"alice": "s3cret"}
 ALICE = credentials.StaticKeychain(credentials.Credential("alice", "s3cret"))
@@ -327,3 +330,27 @@ async def test_a_registry_that_restarts_is_found_again(
         await app.resolve("1.0")
     part.restart()
     await app.resolve("1.0")
+
+
+async def test_a_blob_cut_on_its_way_is_taken_up_with_range(
+    start_registry: Registries, remote: Remote
+) -> None:
+    """Twice cut in the middle, the real registry sends the rest alone: 206."""
+    content = random.Random(11).randbytes(32 << 20)  # more than any socket holds back
+    described = manifest.Descriptor(manifest.FLUX_CONTENT, len(content), digests.Digest.of(content))
+    part = start_registry()
+    await remote(part.host).upload_blob(described, content)
+    async with relay.running(part.port) as between:
+        found = bytearray()
+        app = remote(f"127.0.0.1:{between.port}")
+        async with contextlib.aclosing(app.blob(described)) as chunks:
+            async for chunk in chunks:
+                if not found or len(found) < len(content) // 2 <= len(found) + len(chunk):
+                    await between.cut()
+                found += chunk
+    assert bytes(found) == content
+
+    def answered_in_part() -> list[int]:
+        return [each.status for each in part.exchanges() if each.method == "GET"][-3:]
+
+    processes.poll(lambda: answered_in_part() == [200, 206, 206], what="three answers")

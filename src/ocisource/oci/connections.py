@@ -15,6 +15,7 @@ Rules:
 import asyncio
 import base64
 import dataclasses
+import io
 import ssl
 import string
 import urllib.parse
@@ -32,6 +33,7 @@ from ocisource.net.tls import TLSIdentity
 from ocisource.oci import failures, flights, guard, limits, names, places
 
 _SOCKS = "socks5"
+_PIECE = 256 * 1024  # bytes of a body that are written at once
 _NO_ANSWER = "<error>"  # as client-go counts requests that got none
 
 
@@ -121,7 +123,7 @@ class Connections:
         *,
         role: guard.Role,
         headers: Mapping[str, str],
-        data: Any = None,
+        data: bytes | None = None,
     ) -> aiohttp.ClientResponse:
         """One request, no redirects; the caller reads or releases the response.
 
@@ -143,7 +145,8 @@ class Connections:
                 method,
                 target,
                 headers=headers,
-                data=data,
+                # Written piece by piece, so that others have their turn.
+                data=io.BytesIO(data) if data is not None and len(data) > _PIECE else data,
                 allow_redirects=False,
                 **route.options,
             )
