@@ -24,7 +24,7 @@ Example::
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Self
 
 import re2
@@ -326,14 +326,35 @@ def latest_match(
         is_kept = compile_filter(pattern)
         tags = [tag for tag in tags if is_kept(tag)]
     constraint = Constraint.parse(expression)
-    best: tuple[_Precedence, str] | None = None
+    for line in _lines(tags, is_helm_chart=is_helm_chart):
+        best: tuple[_Precedence, str] | None = None
+        for tag in line:
+            version = Version.parse(_spelled(tag, is_helm_chart=is_helm_chart))
+            if version is None or not constraint.admits(version):
+                continue
+            precedence = version.precedence
+            if best is None or precedence > best[0]:  # an equal one keeps the first
+                best = precedence, tag
+        if best is not None:
+            return best[1]
+    raise errors.NoMatchError(f"no match found for semver: {redact.foreign(expression)}")
+
+
+def _lines(tags: Sequence[str], *, is_helm_chart: bool) -> Iterator[list[str]]:
+    """Tags that may be versions, those with the same three numbers together, highest first.
+
+    Long lists have tens of thousands of tags: only the highest are read in full.
+    """
+    lines: dict[tuple[int, int, int], list[str]] = {}
     for tag in tags:
-        version = Version.parse(tag.replace("_", "+") if is_helm_chart else tag)
-        if version is None or not constraint.admits(version):
-            continue
-        precedence = version.precedence
-        if best is None or precedence > best[0]:  # an equal one keeps the first
-            best = precedence, tag
-    if best is None:
-        raise errors.NoMatchError(f"no match found for semver: {redact.foreign(expression)}")
-    return best[1]
+        match = _VERSION.fullmatch(_spelled(tag, is_helm_chart=is_helm_chart), 0, _VERSION_MAX)
+        if match is not None:
+            major, minor, patch = match.group(1, 2, 3)
+            lines.setdefault((int(major), int(minor), int(patch)), []).append(tag)
+    for numbers in sorted(lines, reverse=True):
+        yield lines[numbers]
+
+
+def _spelled(tag: str, *, is_helm_chart: bool) -> str:
+    """A tag as the version it stands for; the registry knows no ``+``."""
+    return tag.replace("_", "+") if is_helm_chart else tag

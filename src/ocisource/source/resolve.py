@@ -7,13 +7,16 @@
 A tag then costs one HEAD.
 """
 
+import asyncio
 import dataclasses
+import functools
 import typing
 
 from ocisource import digest as digests
 from ocisource.oci import manifest, reference, semver
 from ocisource.source import wanted
 
+MANY_TAGS = 2000  # to choose among more takes milliseconds, in which others have their turn
 HELM_CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 
 
@@ -61,12 +64,15 @@ async def choose_tag(remote: Remote, want: wanted.Wanted) -> str | None:
         return None
     if not want.semver:
         return want.tag or wanted.DEFAULT_TAG
-    return semver.latest_match(
-        await remote.tags(),
+    tags = await remote.tags()
+    choose = functools.partial(
+        semver.latest_match,
+        tags,
         expression=want.semver,
         pattern=want.semver_filter or None,
         is_helm_chart=want.media_type == HELM_CHART,
     )
+    return choose() if len(tags) < MANY_TAGS else await asyncio.to_thread(choose)
 
 
 async def to_digest(
