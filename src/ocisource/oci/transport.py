@@ -141,7 +141,8 @@ class Transport:
                 hint = self._authorizer.refusal_hint
         elif retry_after is not None:
             hint = f"trying again in {retry_after:.0f} s"
-            if not self._authorizer.has_credential:
+            is_budget = answer.status == http.HTTPStatus.TOO_MANY_REQUESTS
+            if is_budget and not self._authorizer.has_credential:
                 hint += "; without a credential, all share one budget"
         return answers.refusal(answer, retry_after=retry_after, hint=hint)
 
