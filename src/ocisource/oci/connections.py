@@ -252,11 +252,11 @@ class Connections:
         self._sessions.clear()
         self._routes.clear()
         self._home = None
+        if self._owns_names:
+            await self._names.close()
         for session in sessions:
             await session.close()
         await self._sockets.end()
-        if self._owns_names:
-            await self._names.close()
 
 
 class SocksConnector(socks.Connector):
