@@ -61,9 +61,19 @@ def test_notices_duplicates_with_their_paths() -> None:
     """In the order of the text; of equal members the last one counts."""
     text = b'{"a":1,"b":[{"c":1,"c":2},{"d":{"e":1,"e":2}}],"a":3}'
     decoded = bodies.decode(text, content_type=bodies.JSON, is_strict=True)
-    assert decoded.duplicates == ("a", "b[0].c", "b[1].d.e")
+    found = ("a", "b[0].c", "b[1].d.e")
+    assert decoded.complaints == tuple(f'duplicate field "{path}"' for path in found)
     assert decoded.value["a"] == 3
-    assert bodies.decode(text, content_type=bodies.JSON).duplicates == ()
+    assert bodies.decode(text, content_type=bodies.JSON).complaints == ()
+
+
+def test_notices_duplicates_in_yaml_by_their_lines() -> None:
+    """In mappings of either style, among sequences and anchors; the heading stands once."""
+    text = b"a: &x {b: 1, b: 2}\nc:\n- d: *x\n  e: [1, {f: 1}, {f: 1}]\n  d: 3\nc: 1\n"
+    decoded = bodies.decode(text, content_type=bodies.YAML, is_strict=True)
+    lines = [(1, "b"), (5, "d"), (6, "c")]
+    told = "".join(f'\n  line {line}: key "{key}" already set in map' for line, key in lines)
+    assert decoded.complaints == (bodies.YAML_ERRORS + told,)
 
 
 @pytest.mark.parametrize("depth", [bodies.MAX_DEPTH, bodies.MAX_DEPTH + 1])

@@ -4,15 +4,18 @@ Everything that is looked at before the object's own rules: its type, its name, 
 and whether it is about the object that the path names.
 """
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+import msgspec
 
 from ocisource import errors
 from ocisource.apiserver import kinds, requests
 from ocisource.apiserver.builtin import builtins
 from ocisource.apiserver.forms import bodies
 from ocisource.apiserver.history import records
-from ocisource.apiserver.wording import failures, fielderrors
+from ocisource.apiserver.wording import failures, fielderrors, gotext
 
 Object = dict[str, Any]
 
@@ -26,33 +29,64 @@ def admit(
 ) -> tuple[Object, list[str]]:
     """Take a body as an object of the kind; returns it and what to warn of.
 
-    Raises APIStatusError: for another kind, wrong types, and in Strict mode unknown fields.
+    Raises APIStatusError: for another kind, wrong types, and in Strict mode unknown fields. Of a
+    body that is 400; of what a patch led to it is 422, as kube-apiserver has it.
     """
     check_type(kind, decoded.value)
     source = {"apiVersion": kind.api_version, "kind": kind.name} | decoded.value
-    obj, unknown = _decode(kind, source, is_patch=is_patch)
+    is_strict = options.validation == "Strict"
+    # Written down before the rules drop what they do not know.
+    shown = _shown(decoded, source) if is_patch and is_strict else ""
+
+    def refuse(why: str) -> errors.APIStatusError:
+        if not is_patch:
+            return kind.cannot_be_handled(why)
+        value = shown or _shown(decoded, source)
+        return failures.invalid("", "", "", [fielderrors.invalid("patch", value, why)])
+
+    try:
+        obj, unknown = kind.rules.decode(source)
+    except errors.InvalidInputError as error:
+        raise refuse(str(error)) from error
     obj.setdefault("metadata", {})
     if options.validation == "Ignore":
         return obj, []
-    complaints = list(_complaints(unknown, decoded.duplicates))
-    if complaints and options.validation == "Strict":
-        text = f"strict decoding error: {', '.join(complaints)}"
-        raise _wrong_patch(source, text) if is_patch else kind.cannot_be_handled(text)
-    return obj, complaints
+    found = [*decoded.complaints, *(f'unknown field "{path}"' for path in unknown)]
+    found = found[: bodies.MAX_COMPLAINTS]
+    if found and is_strict:
+        raise refuse(f"strict decoding error: {', '.join(found)}")
+    return obj, list(_warnings(found))
 
 
-def _decode(kind: kinds.Kind, source: Object, *, is_patch: bool) -> tuple[Object, list[str]]:
-    try:
-        return kind.rules.decode(source)
-    except errors.InvalidInputError as error:
-        text = str(error)
-        raise (_wrong_patch(source, text) if is_patch else kind.cannot_be_handled(text)) from error
+def admit_applied(
+    kind: kinds.Kind, merged: Object, intent: bodies.Decoded, options: requests.WriteOptions
+) -> tuple[Object, list[str]]:
+    """Take what a server-side apply led to; returns it and what to warn of.
+
+    The intent went through the schema already, so only what is wrong with its text is left to
+    tell. Raises APIStatusError.
+    """
+    ignoring = dataclasses.replace(options, validation="Ignore")
+    obj, _ = admit(kind, bodies.Decoded(merged), ignoring)
+    if intent.complaints and options.validation == "Strict":
+        raise failures.bad_request(
+            f"error strict decoding YAML: error converting YAML to JSON: {intent.complaints[0]}"
+        )
+    return obj, [] if options.validation == "Ignore" else list(_warnings(intent.complaints))
 
 
-def _wrong_patch(patched: Mapping[str, Any], why: str) -> errors.APIStatusError:
-    """A patch led to something that is no object of the kind."""
-    shown = records.encode_all(patched).decode()
-    return failures.invalid("", "", "", [fielderrors.invalid("patch", shown, why)])
+def _warnings(complaints: Iterable[str]) -> Iterator[str]:
+    """Complaints as warnings; go-yaml's text of several lines comes one by one."""
+    for each in complaints:
+        lines = each.removeprefix(bodies.YAML_ERRORS).split("\n")
+        yield from filter(None, map(str.strip, lines))
+
+
+def _shown(decoded: bodies.Decoded, source: Mapping[str, Any]) -> str:
+    """What a patch led to, or a strategic patch itself, as refusals show it."""
+    if decoded.patch is not None:
+        return gotext.plain(decoded.patch)
+    return msgspec.json.encode(source, order="sorted").decode()
 
 
 def check_type(kind: kinds.Kind, value: Any) -> None:
@@ -155,8 +189,3 @@ def check_intent(kind: kinds.Kind, intent: Any, name: str) -> None:
         raise failures.bad_request(
             f"failed to merge config: expected {kind.name}, but got {intent.get('kind')}"
         )
-
-
-def _complaints(unknown: list[str], duplicates: tuple[str, ...]) -> Iterator[str]:
-    yield from (f'duplicate field "{path}"' for path in duplicates)
-    yield from (f'unknown field "{path}"' for path in unknown)

@@ -255,8 +255,8 @@ def _response(request: web.BaseRequest, answer: answers.Answer) -> web.Response:
     response.headers["Content-Type"] = answer.content_type
     response.headers["Cache-Control"] = "no-cache, private"
     response.headers.update(answer.headers)
-    for words in answer.warnings:
-        response.headers.add("Warning", answers.warning_header(words))
+    for value in answers.warning_headers(answer.warnings):
+        response.headers.add("Warning", value)
     etag = answer.headers.get("ETag")
     if etag and request.headers.get("If-None-Match") == etag:
         response.set_status(304)
@@ -268,8 +268,8 @@ async def _stream(request: web.BaseRequest, answer: answers.Stream) -> web.Strea
     response = web.StreamResponse()
     response.headers["Content-Type"] = answer.content_type
     response.headers["Cache-Control"] = "no-cache, private"
-    for words in answer.warnings:
-        response.headers.add("Warning", answers.warning_header(words))
+    for value in answers.warning_headers(answer.warnings):
+        response.headers.add("Warning", value)
     response.enable_chunked_encoding()
     async with contextlib.aclosing(answer.chunks):
         await response.prepare(request)

@@ -293,7 +293,7 @@ class Objects:
             subresource=update.subresource,
             reset=lifecycle.not_written_by(update.subresource, kind),
         )
-        return admission.admit(kind, bodies.Decoded(obj, decoded.duplicates), update.options)
+        return admission.admit_applied(kind, obj, decoded, update.options)
 
     def _own(
         self,

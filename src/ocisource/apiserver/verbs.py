@@ -156,7 +156,10 @@ class Verbs:
             if is_apply:
                 return decoded
             changed = _changed(kind, present or {}, decoded.value, media_type)
-            return bodies.Decoded(changed, decoded.duplicates)
+            is_shown = media_type == bodies.STRATEGIC_PATCH and kind.builtin is not None
+            return dataclasses.replace(
+                decoded, value=changed, patch=decoded.value if is_shown else None
+            )
 
         return self._written(call, await self._objects.update(update, change))
 

@@ -1,7 +1,7 @@
 """Answers as they go out: bytes with their headers, or a stream of chunks."""
 
 import dataclasses
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any
 
 from ocisource import errors
@@ -9,6 +9,8 @@ from ocisource.apiserver.forms import negotiation, presenting
 from ocisource.apiserver.wording import failures
 
 TEXT = "text/plain; charset=utf-8"
+WARNING_CHARACTERS = 4096  # of all warnings of one answer, as kube-apiserver bounds them
+WARNING_CUT = 256  # characters that are left of each when they would be more
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,7 +60,21 @@ def refusal(error: errors.APIStatusError, *, is_pretty: bool = False) -> Answer:
     return Answer(body, error.code, headers=headers)
 
 
-def warning_header(words: str) -> str:
+def warning_headers(warnings: Iterable[str]) -> list[str]:
+    """Values of ``Warning`` headers: each text once, and no more of them than clients read."""
+    texts = list(dict.fromkeys(warnings))
+    if sum(map(len, texts)) > WARNING_CHARACTERS:
+        texts = [each[:WARNING_CUT] for each in texts]
+    shown: list[str] = []
+    left = WARNING_CHARACTERS
+    for each in texts:
+        left -= len(each)
+        if left >= 0:
+            shown.append(_warning_header(each))
+    return shown
+
+
+def _warning_header(words: str) -> str:
     """A ``Warning`` header's value: code 299, no agent, the text quoted (RFC 7234, section 5.5)."""
     printable = "".join(char if char.isprintable() else " " for char in words)
     escaped = printable.replace("\\", "\\\\").replace('"', '\\"')

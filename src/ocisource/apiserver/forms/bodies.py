@@ -8,7 +8,7 @@ import collections
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -16,11 +16,12 @@ import yaml
 
 from ocisource import errors
 from ocisource.apiserver.forms import protobuf
-from ocisource.apiserver.wording import failures, fielderrors, gojson
+from ocisource.apiserver.wording import failures, fielderrors, gojson, gotext
 
 MAX_BODY = 3 * 1024 * 1024  # bytes; kube-apiserver's MaxRequestBodyBytes
 MAX_DEPTH = 128  # nested values; far above any schema, far below the interpreter's stack
 MAX_YAML_NODES = 200_000  # after aliases are unfolded
+MAX_COMPLAINTS = 100  # told of one body, as sigs.k8s.io/json keeps of strict errors
 
 JSON = "application/json"
 YAML = "application/yaml"
@@ -28,21 +29,29 @@ JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+YAML_ERRORS = "yaml: unmarshal errors:"  # go-yaml's heading over one line for each of them
 OBJECT_TYPES = (JSON, YAML, protobuf.MEDIA_TYPE)
 # What kube-apiserver lists for custom resources; a strategic patch is taken here all the same.
 CUSTOM_PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
 PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
 
+_OPERATION_MEMBERS = frozenset({"op", "path", "from", "value"})
 _OPENERS = re.compile(rb"[\[{\]}\"\\]")
 _TOO_LARGE = f"limit is {MAX_BODY}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Decoded:
-    """A decoded body; ``duplicates`` are members that stood twice in their object."""
+    """A decoded body.
+
+    ``complaints`` is what a strict decoder finds in the text itself, in its words: members that
+    stand twice in their object, and strangers in the operations of a JSON patch. ``patch`` is the
+    strategic merge patch that led to the value, which refusals show instead of the value.
+    """
 
     value: Any
-    duplicates: tuple[str, ...] = ()
+    complaints: tuple[str, ...] = ()
+    patch: Mapping[str, Any] | None = None
 
 
 def too_large() -> errors.APIStatusError:
@@ -60,13 +69,37 @@ def decode(data: bytes, *, content_type: str, is_strict: bool = False) -> Decode
     if content_type == protobuf.MEDIA_TYPE:
         return Decoded(protobuf.decode(data))
     if content_type in (YAML, APPLY_PATCH) and not _is_json(data):
-        return Decoded(_yaml(data))
+        return Decoded(_yaml(data), _repeated_in_yaml(data) if is_strict else ())
     check_depth(data)
     try:
         value = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.InvalidInputError(_go_text(data, error)) from error
-    return Decoded(value, _duplicates(data) if is_strict else ())
+    return Decoded(value, _found(data, value, content_type) if is_strict else ())
+
+
+def _found(data: bytes, value: Any, content_type: str) -> tuple[str, ...]:
+    """What a strict decoder finds in JSON."""
+    duplicates = _duplicates(data)
+    if content_type == APPLY_PATCH:
+        # An intent is read as YAML, whatever it looks like.
+        return _repeated_in_yaml(data) if duplicates else ()
+    is_patch = content_type == JSON_PATCH
+    prefix = "json patch " if is_patch else ""
+    strangers = _strangers(value) if is_patch else ()
+    found = (
+        *(f'{prefix}unknown field "{path}"' for path in strangers),
+        *(f'{prefix}duplicate field "{path}"' for path in duplicates),
+    )
+    return found[:MAX_COMPLAINTS]
+
+
+def _strangers(patch: Any) -> Iterator[str]:
+    """Members of a JSON patch's operations that RFC 6902 does not know."""
+    for at, operation in enumerate(patch if isinstance(patch, list) else ()):
+        for key in operation if isinstance(operation, dict) else ():
+            if key not in _OPERATION_MEMBERS:
+                yield fielderrors.child(fielderrors.index("", at), key)
 
 
 def _is_json(data: bytes) -> bool:
@@ -154,6 +187,44 @@ def _yaml(data: bytes) -> Any:
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError, RecursionError) as error:
         text = " ".join(str(error).split())
         raise errors.InvalidInputError(f"error converting YAML to JSON: yaml: {text}") from error
+
+
+def _repeated_in_yaml(data: bytes) -> tuple[str, ...]:
+    """What go-yaml says of keys that stand twice in their mapping: one text of several lines."""
+    lines: list[str] = []
+    # Of each open mapping its keys, and whether a key comes next; None for a sequence.
+    open_nodes: list[_Keys | None] = []
+    for event in yaml.parse(data, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionEndEvent):
+            open_nodes.pop()
+            continue
+        inner = open_nodes[-1] if open_nodes else None
+        if inner is not None and isinstance(event, yaml.NodeEvent):
+            if inner.is_due and isinstance(event, yaml.ScalarEvent) and not inner.note(event.value):
+                line = event.start_mark.line + 1 if event.start_mark else 0
+                lines.append(f"\n  line {line}: key {gotext.quote(event.value)} already set in map")
+            inner.is_due = not inner.is_due
+        if isinstance(event, yaml.MappingStartEvent):
+            open_nodes.append(_Keys())
+        elif isinstance(event, yaml.SequenceStartEvent):
+            open_nodes.append(None)
+    if not lines:
+        return ()
+    return (YAML_ERRORS + "".join(lines[:MAX_COMPLAINTS]),)
+
+
+class _Keys:
+    """The keys of a mapping that is being read; ``is_due`` when the next node is a key."""
+
+    def __init__(self) -> None:
+        self.is_due = True
+        self._seen: set[str] = set()
+
+    def note(self, key: str) -> bool:
+        """Take note of a key; returns whether it is new."""
+        is_new = key not in self._seen
+        self._seen.add(key)
+        return is_new
 
 
 def _check_yaml(data: bytes) -> None:

@@ -217,5 +217,6 @@ def _details(*, group: str, kind: str, name: str) -> dict[str, object]:
         shown["name"] = name
     if group:
         shown["group"] = group
-    shown["kind"] = kind
+    if kind:
+        shown["kind"] = kind
     return shown
