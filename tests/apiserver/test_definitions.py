@@ -10,6 +10,7 @@ import pytest
 from ocisource import errors
 from ocisource.apiserver.builtin import builtins
 from ocisource.apiserver.schemas import structuralrules
+from tests.apiserver import conftest
 
 Object = dict[str, Any]
 _KIND = builtins.find("apiextensions.k8s.io", "CustomResourceDefinition")
@@ -527,3 +528,41 @@ def test_any_definition_is_read_or_refused(schema: Object) -> None:
     _KIND.prepare(obj, None)
     for error in _KIND.check(obj, None):
         assert str(error)
+
+
+def _demanding() -> Object:
+    """A definition that asks for what the embedded server does not do."""
+    crd = conftest.widget_definition()
+    crd["metadata"]["name"] = "bads.ex.io"
+    crd["spec"] |= {"group": "ex.io", "names": {"plural": "bads", "kind": "Bad"}}
+    rule = [{"rule": "self.size > 1"}]
+    served, stored = map(copy.deepcopy, crd["spec"]["versions"])
+    spec = stored["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["x-kubernetes-validations"] = rule
+    spec["properties"]["size"]["x-kubernetes-validations"] = rule
+    scale = {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}
+    served["subresources"]["scale"] = scale
+    crd["spec"]["versions"] = [served, stored]
+    return crd
+
+
+async def test_what_is_kept_without_being_done_is_told(api: conftest.Api) -> None:
+    """Rules in CEL and scales: a warning whenever the definition is written."""
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    rules = "spec.versions[1].schema.openAPIV3Schema.properties[spec].x-kubernetes-validations"
+    told = [
+        "spec.versions[0].subresources.scale: the scale subresource is not served here",
+        f"{rules} and 1 more: rules in CEL are kept but not evaluated here",
+    ]
+    made = await api.send("POST", path, _demanding())
+    labelled = await api.patch(path + "/bads.ex.io", {"metadata": {"labels": {"a": "b"}}})
+    assert (made.status, labelled.status) == (201, 200), (made.body, labelled.body)
+    for answer in (made, labelled):
+        warnings = getattr(answer.headers, "getall")("Warning")  # noqa: B009 - a multi-mapping's
+        assert len(warnings) == len(told)
+        pairs = zip(warnings, told, strict=True)
+        assert all(warning.startswith(f'299 - "{text}') for warning, text in pairs), warnings
+    spec = labelled.doc["spec"]["versions"][1]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    assert spec["x-kubernetes-validations"] == [{"rule": "self.size > 1"}]
+    plain = await api.patch(path + "/widgets.example.com", {"metadata": {"labels": {"a": "b"}}})
+    assert "Warning" not in plain.headers

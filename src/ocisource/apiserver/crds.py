@@ -3,7 +3,7 @@
 A definition serves from the moment it is stored, so its conditions are set in the same write.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ocisource.apiserver import resources
@@ -11,6 +11,7 @@ from ocisource.apiserver.forms import table
 from ocisource.apiserver.schemas import schema
 from ocisource.wire import timestamps
 
+_RULES = "x-kubernetes-validations"
 NAME = resources.GroupResource("customresourcedefinitions.apiextensions.k8s.io")
 Object = dict[str, Any]
 
@@ -78,6 +79,40 @@ def establish(crd: Object, *, registry: resources.Registry, now: float) -> None:
             conditions.append(("Established", "False", "NotAccepted", text))
     for each in conditions:
         _set_condition(status, *each, now=now)
+
+
+def unserved(crd: Mapping[str, Any]) -> list[str]:
+    """What a definition asks for and this server keeps without doing it, as warnings.
+
+    Whoever relies on it has to hear of it when the definition is written, not when a wrong object
+    has passed.
+    """
+    told: list[str] = []
+    for at, version in enumerate(crd["spec"]["versions"]):
+        path = f"spec.versions[{at}]"
+        if "scale" in (version.get("subresources") or {}):
+            told.append(f"{path}.subresources.scale: the scale subresource is not served here")
+        schema_path = f"{path}.schema.openAPIV3Schema"
+        source = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+        rules = list(_rules(source, schema_path))
+        if rules:
+            more = f" and {len(rules) - 1} more" if len(rules) > 1 else ""
+            told.append(
+                f"{rules[0]}{more}: rules in CEL are kept but not evaluated here; objects that "
+                "break them are accepted"
+            )
+    return told
+
+
+def _rules(node: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Where a schema has rules in CEL, from the outside in."""
+    if node.get(_RULES):
+        yield f"{path}.{_RULES}"
+    for name, inner in (node.get("properties") or {}).items():
+        yield from _rules(inner, f"{path}.properties[{name}]")
+    for field in ("items", "additionalProperties"):
+        if isinstance(inner := node.get(field), Mapping):
+            yield from _rules(inner, f"{path}.{field}")
 
 
 def _version(spec: Mapping[str, Any], version: Mapping[str, Any]) -> resources.Version:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ocisource import errors
-from ocisource.apiserver import admission, kinds, lifecycle, requests, resources
+from ocisource.apiserver import admission, crds, kinds, lifecycle, requests, resources
 from ocisource.apiserver.forms import bodies
 from ocisource.apiserver.history import records, store
 from ocisource.apiserver.ownership import managedfields
@@ -102,7 +102,7 @@ class Objects:
                 if not (is_generated and is_taken) or attempt == MAX_NAME_TRIES - 1:
                     raise
             else:
-                return dataclasses.replace(written, warnings=tuple(warnings))
+                return dataclasses.replace(written, warnings=_told(kind, written.obj, warnings))
         raise AssertionError
 
     async def update(self, update: Update, change: Change) -> Written:
@@ -126,7 +126,7 @@ class Objects:
             if kind.resource.is_namespaced:
                 self.check_namespace(kind, key.namespace, key.name, is_new=True)
             written = await self._put_new(kind, key, obj, update.options, is_owned=update.is_apply)
-        return dataclasses.replace(written, warnings=tuple(warnings))
+        return dataclasses.replace(written, warnings=_told(kind, written.obj, warnings))
 
     async def delete(
         self, kind: kinds.Kind, key: records.Key, options: requests.DeleteOptions
@@ -261,7 +261,7 @@ class Objects:
         obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         if found := kind.rules.check(obj, old):
             raise kind.invalid(record.key.name, found, kind=obj.get("kind", ""))
-        shown = tuple(warnings)
+        shown = tuple(warnings) if update.subresource else _told(kind, obj, warnings)
         if lifecycle.is_same(obj, old):
             return Written(old, warnings=shown)
         if options.is_dry_run:
@@ -340,6 +340,13 @@ class Objects:
             uid=self._source.uid(),
             suffix=lifecycle.suffix(self._source.choose),
         )
+
+
+def _told(kind: kinds.Kind, obj: Object, warnings: Sequence[str]) -> tuple[str, ...]:
+    """What to warn the writer of: what its text says, and what a definition asks for in vain."""
+    if kind.resource.qualified == DEFINITIONS:
+        return (*warnings, *crds.unserved(obj))
+    return tuple(warnings)
 
 
 def begins_cleanup(kind: kinds.Kind, obj: Mapping[str, Any]) -> bool:
