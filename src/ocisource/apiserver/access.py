@@ -26,7 +26,11 @@ ACCOUNTS = "system:serviceaccounts"
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 MAX_TOKEN = 16 * 1024  # characters
 READ_VERBS = frozenset({"get", "list", "watch"})
-REVIEWS = frozenset({"selfsubjectaccessreviews", "selfsubjectreviews", "selfsubjectrulesreviews"})
+LEEWAY_SECONDS = 60.0  # that the clock may have gone back since a token was made, as in go-jose
+REVIEWS: Mapping[str, tuple[str, ...]] = {
+    "authentication.k8s.io": ("selfsubjectreviews",),
+    "authorization.k8s.io": ("selfsubjectaccessreviews", "selfsubjectrulesreviews"),
+}
 _COORDINATE = 32  # bytes of each half of an ES256 signature (RFC 7518, section 3.4)
 _HEADER = {"alg": "ES256", "typ": "JWT"}
 
@@ -114,7 +118,7 @@ class Authority:
     ) -> User | None:
         """The service account whose token this is, None if it is none of ours or over."""
         claims = self._claims(token)
-        if claims is None or not claims.get("nbf", 0) <= now < claims.get("exp", 0):
+        if claims is None or not _is_current(claims, now):
             return None
         if claims.get("iss") != ISSUER or not set(audiences) & set(claims.get("aud") or ()):
             return None
@@ -144,6 +148,11 @@ class Authority:
         return claims if is_ours else None
 
 
+def _is_current(claims: Mapping[str, Any], now: float) -> bool:
+    begins, ends = claims.get("nbf", 0), claims.get("exp", 0)
+    return bool(begins - LEEWAY_SECONDS <= now < ends)
+
+
 def allows(user: User, question: Question) -> bool:
     """Whether the caller may do it."""
     if MASTERS in user.groups:
@@ -151,7 +160,7 @@ def allows(user: User, question: Question) -> bool:
     plural = question.plural.partition("/")[0]
     if question.path:
         return question.verb in {"get", "head"}
-    if plural in REVIEWS and question.verb == "create":
+    if question.verb == "create" and plural in REVIEWS.get(question.group, ()):
         return True
     if READERS not in user.groups or question.verb not in READ_VERBS:
         return False

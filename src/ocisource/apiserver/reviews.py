@@ -34,21 +34,20 @@ def access_review(review: Mapping[str, Any], user: access.User) -> Object:
 
 def rules_review(_review: Mapping[str, Any], user: access.User) -> Object:
     """All that the asker may do; here it is the same in every namespace."""
-    reviews = {
-        "verbs": ["create"],
-        "apiGroups": ["authorization.k8s.io", "authentication.k8s.io"],
-        "resources": sorted(access.REVIEWS),
-    }
-    rules, paths = [reviews], [{"verbs": ["get"], "nonResourceURLs": _ANY}]
+    reviews = [
+        {"verbs": ["create"], "apiGroups": [group], "resources": list(resources)}
+        for group, resources in access.REVIEWS.items()
+    ]
+    rules, paths = reviews, [{"verbs": ["get"], "nonResourceURLs": _ANY}]
     if access.MASTERS in user.groups:
-        rules = [{"verbs": _ANY, "apiGroups": _ANY, "resources": _ANY}, reviews]
+        rules = [{"verbs": _ANY, "apiGroups": _ANY, "resources": _ANY}, *reviews]
         paths = [{"verbs": _ANY, "nonResourceURLs": _ANY}]
     elif access.READERS in user.groups:
         verbs = sorted(access.READ_VERBS)
         core = ["configmaps", "events", "namespaces", "serviceaccounts"]
         readable = {"verbs": verbs, "apiGroups": [""], "resources": core}
         # A rule cannot say "every group but the core's": the answer names what is known.
-        rules = [readable, reviews]
+        rules = [readable, *reviews]
     return {
         "resourceRules": rules,
         "nonResourceRules": paths,
