@@ -296,7 +296,7 @@ async def test_a_damaged_file_is_told_in_one_line(tmp_path: pathlib.Path) -> Non
     """No traceback, and the file is named."""
     path = tmp_path / "store.db"
     path.write_bytes(b"this is no database, but it is long enough to look like one" * 100)
-    with pytest.raises(errors.StorageError, match=r"cannot open store\.db: file is not a database"):
+    with pytest.raises(errors.StorageError, match=r"store\.db: file is not a database: put it"):
         await store.Store.open(path)
 
 

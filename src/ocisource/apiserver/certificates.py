@@ -1,7 +1,8 @@
 """The server's own certificate authority, its certificate, and the key that signs tokens.
 
 Made at the first start and kept under ``DATA/pki``, readable by the owner alone. The server's
-certificate is made anew when it nears its end or the server listens under another name.
+certificate is made anew when it nears its end, at a start and while the server runs, and when the
+server listens under another name.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import ipaddress
 import os
 import pathlib
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -46,22 +47,68 @@ def load(data_dir: pathlib.Path, *, names: Sequence[str], now: float) -> Identit
     seconds since the epoch. Raises StorageError.
     """
     folder = data_dir / FOLDER
-    moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
-    wanted = tuple(dict.fromkeys((*_ALWAYS, *names)))
-    try:
+    with _translated(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        ca, ca_key = _authority(folder, moment)
-        certificate = _server(folder, moment, wanted, ca=ca, ca_key=ca_key)
+        ca, certificate = _prepared(folder, names, now)
         signing_key = _key(folder / "sa.key")
-    except (OSError, ValueError) as error:
-        raise errors.StorageError(
-            f"cannot prepare {folder}: {getattr(error, 'strerror', None) or error}"
-        ) from error
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(certificate, folder / "server.key")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        context.load_cert_chain(certificate, folder / "server.key")
     return Identity(ca.public_bytes(serialization.Encoding.PEM), context, signing_key)
+
+
+def renew(data_dir: pathlib.Path, identity: Identity, *, names: Sequence[str], now: float) -> None:
+    """Replace the certificate of a running server when it nears its end.
+
+    Connections that are open keep the old one, new ones are shown the new one. The authority is
+    left as it is: clients that trust it would not follow. Raises StorageError.
+    """
+    folder = data_dir / FOLDER
+    with _translated(folder):
+        certificate = folder / "server.crt"
+        before = certificate.read_bytes()
+        ca = x509.load_pem_x509_certificate(identity.ca_pem)
+        ca_key = _key(folder / "ca.key")
+        if ca_key.public_key() != ca.public_key():
+            raise errors.StorageError(f"{folder / 'ca.key'} is not the authority's any more")
+        moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
+        _server(folder, moment, _wanted(names), ca=ca, ca_key=ca_key)
+        if certificate.read_bytes() != before:
+            identity.context.load_cert_chain(certificate, folder / "server.key")
+
+
+def _prepared(
+    folder: pathlib.Path, names: Sequence[str], now: float
+) -> tuple[x509.Certificate, pathlib.Path]:
+    moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
+    ca, ca_key = _authority(folder, moment)
+    return ca, _server(folder, moment, _wanted(names), ca=ca, ca_key=ca_key)
+
+
+def _wanted(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*_ALWAYS, *names)))
+
+
+@contextlib.contextmanager
+def _translated(folder: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # of OpenSSL as well
+        raise errors.StorageError(f"cannot prepare {folder}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def _reading(path: pathlib.Path) -> Iterator[None]:
+    """Name the file that cannot be understood; raises StorageError."""
+    try:
+        yield
+    except ValueError as error:
+        # What cryptography says of it is several lines about itself.
+        raise errors.StorageError(
+            f"cannot read {path}: it is damaged; put it back from a backup, or remove it to have a "
+            "new one made"
+        ) from error
 
 
 def write_private(path: pathlib.Path, data: bytes) -> None:
@@ -81,8 +128,9 @@ def _authority(folder: pathlib.Path, now: datetime.datetime) -> tuple[x509.Certi
     key = _key(folder / "ca.key")
     path = folder / "ca.crt"
     if path.exists():
-        ca = x509.load_pem_x509_certificate(path.read_bytes())
-        if ca.not_valid_after_utc > now and ca.public_key() == key.public_key():
+        with _reading(path):
+            ca = x509.load_pem_x509_certificate(path.read_bytes())
+        if _is_valid(ca, now) and ca.public_key() == key.public_key():
             return ca, key
     name = _name("ocisource-ca")
     usage = x509.KeyUsage(
@@ -140,22 +188,34 @@ def _is_usable(
     ca: x509.Certificate,
     key: Key,
 ) -> bool:
-    held = x509.load_pem_x509_certificate(path.read_bytes())
+    with _reading(path):
+        held = x509.load_pem_x509_certificate(path.read_bytes())
     shown = held.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     lasts = held.not_valid_after_utc - now > datetime.timedelta(days=RENEW_DAYS)
     try:
         held.verify_directly_issued_by(ca)
     except (ValueError, TypeError, Exception):  # noqa: BLE001 - InvalidSignature is no ValueError
         return False
-    return lasts and shown == alternative and held.public_key() == key.public_key()
+    return (
+        lasts
+        and _is_valid(held, now)
+        and shown == alternative
+        and held.public_key() == key.public_key()
+    )
+
+
+def _is_valid(certificate: x509.Certificate, now: datetime.datetime) -> bool:
+    # A clock that is far behind the day it was made on would have clients refuse it.
+    return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc
 
 
 def _key(path: pathlib.Path) -> Key:
     if path.exists():
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-        if isinstance(key, ec.EllipticCurvePrivateKey):
-            return key
-        raise ValueError(f"{path.name} is no elliptic curve key")
+        with _reading(path):
+            key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+            if isinstance(key, ec.EllipticCurvePrivateKey):
+                return key
+            raise ValueError(f"{path.name} is no elliptic curve key")
     made = ec.generate_private_key(ec.SECP256R1())
     pem = made.private_bytes(
         serialization.Encoding.PEM,

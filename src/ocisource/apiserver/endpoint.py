@@ -9,8 +9,6 @@ import contextlib
 import dataclasses
 import hashlib
 import logging
-import pathlib
-import traceback
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -21,7 +19,7 @@ from ocisource import errors
 from ocisource.apiserver import access, kinds, requests, resources, subresources, verbs
 from ocisource.apiserver.catalog import discovery, documents
 from ocisource.apiserver.forms import answers, bodies, negotiation
-from ocisource.apiserver.wording import failures
+from ocisource.apiserver.wording import failures, faults
 
 _logger = logging.getLogger(__name__)
 
@@ -67,7 +65,7 @@ class Endpoint:
         except ConnectionError:
             raise
         except Exception as error:  # noqa: BLE001 - a client gets a Status, never a traceback
-            _logger.error("the API failed: %s", _place(error))
+            _logger.error("the API failed: %s", faults.place(error))
             answer = answers.refusal(failures.internal("unexpected failure"), is_pretty=is_pretty)
         if isinstance(answer, answers.Stream):
             return await _stream(request, answer)
@@ -281,16 +279,3 @@ async def _stream(request: web.BaseRequest, answer: answers.Stream) -> web.Strea
             _logger.warning("a watch ended: %s", error.text)
     await response.write_eof()
     return response
-
-
-def _place(error: Exception) -> str:
-    """What failed and where, on one line; its text might hold what a client sent."""
-    frames = traceback.extract_tb(error.__traceback__)[-_SHOWN_FRAMES:]
-    shown = " < ".join(
-        f"{pathlib.PurePath(frame.filename).name}:{frame.lineno} {frame.name}"
-        for frame in reversed(frames)
-    )
-    return f"{type(error).__name__} in {shown}"
-
-
-_SHOWN_FRAMES = 4

@@ -16,6 +16,7 @@ from typing import Any
 from ocisource import errors
 from ocisource.apiserver import crds, kinds, lifecycle, objects, requests, resources, watching
 from ocisource.apiserver.history import records, store
+from ocisource.apiserver.wording import faults
 from ocisource.wire import timestamps
 
 EVENT_SECONDS = 3600.0  # kube-apiserver's --event-ttl
@@ -118,8 +119,8 @@ class Janitor:
             self._queued.discard(key)
             try:
                 await self._look_at(key)
-            except errors.OcisourceError as error:
-                _logger.warning("cleaning up %s/%s: %s", key.namespace, key.name, error.text)
+            except Exception as error:  # noqa: BLE001 - one object must not end all cleaning
+                _logger.warning("cleaning up %s/%s: %s", key.namespace, key.name, _why(error))
                 asyncio.get_running_loop().call_later(RETRY_SECONDS, self._enqueue, key)
 
     async def _look_at(self, key: records.Key) -> None:
@@ -257,8 +258,8 @@ class Janitor:
             try:
                 await self._store.compact(self._clock.monotonic())
                 await self._expire_events()
-            except errors.OcisourceError as error:
-                _logger.warning("the API's data file: %s", error.text)
+            except Exception as error:  # noqa: BLE001 - the next look may do better
+                _logger.warning("the API's data file: %s", _why(error))
 
     async def _expire_events(self) -> None:
         kind = self._kind_of(records.Key(EVENTS, "", ""))
@@ -266,6 +267,10 @@ class Janitor:
         assert kind is not None
         old = [each.key for each in self._store.scan(EVENTS) if _last_seen(each) < oldest]
         await self._objects.delete_all(kind, old, requests.DeleteOptions())
+
+
+def _why(error: Exception) -> str:
+    return error.text if isinstance(error, errors.OcisourceError) else faults.place(error)
 
 
 def _last_seen(record: records.Record) -> float:

@@ -21,6 +21,7 @@ TOKENS = "tokens.csv"
 TOKEN_BYTES = 32  # of randomness
 _NAME = "ocisource"
 _COLUMNS = 2
+_MODE = 0o600
 _USERS = {"admin": access.ADMIN, "reader": access.READER}
 
 
@@ -60,7 +61,7 @@ def write(
         reader = data_dir / READER_FILE_NAME
         _write(reader, server=server, ca_pem=ca_pem, user="reader", token=tokens["reader"])
     except OSError as error:
-        raise errors.StorageError(f"cannot write {path}: {error}") from error
+        raise errors.StorageError(f"cannot write {path}: {error.strerror or error}") from error
     return path
 
 
@@ -82,5 +83,8 @@ def _write(path: pathlib.Path, *, server: str, ca_pem: bytes, user: str, token: 
             {"name": _NAME, "context": {"cluster": _NAME, "user": called, "namespace": "default"}}
         ],
     }
-    text = yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False)
-    certificates.write_private(path, text.encode())
+    data = yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False).encode()
+    if path.is_file() and path.stat().st_mode & 0o777 == _MODE and path.read_bytes() == data:
+        # A full disk does not keep a server from starting that has nothing new to say.
+        return
+    certificates.write_private(path, data)

@@ -50,6 +50,7 @@ STOP_SECONDS = 2.0  # open answers get to end before their connections are cut
 MAX_LINE = 96 * 1024  # bytes of a request's first line: selectors may be long
 MAX_FIELD = 64 * 1024  # bytes of one header
 KEEPALIVE_SECONDS = 75.0
+RENEWAL_SECONDS = 6 * 3600.0  # between two looks at the certificate's end
 LOCK = "apiserver.lock"
 MANAGER = "ocisource"
 NAMESPACES = ("default", "kube-system")
@@ -127,6 +128,10 @@ async def serve(
         cleaning = janitor.Janitor(held, written, registry=registry, clock=clock)
         cleaning.start()
         stack.push_async_callback(cleaning.stop)
+        renewing = asyncio.create_task(
+            _keep_certificate(data_dir, identity, names=_names(host), source=source)
+        )
+        stack.push_async_callback(_ended, renewing)
         below = subresources.Subresources(held, written, clock=clock, source=source)
         authority = access.Authority(
             tokens=kubeconfig.users(tokens), key=identity.signing_key, accounts=below
@@ -181,10 +186,10 @@ async def _listen(
             port,
             backlog=BACKLOG,
         )
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that is none
         raise errors.UsageError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}: "
-            "choose another --api-addr, or port 0 for a free one"
+            f"cannot listen on {host}:{port}: {_why(error)}: choose another --api-addr, or port 0 "
+            "for a free one"
         ) from error
 
     async def close() -> None:
@@ -200,6 +205,30 @@ async def _listen(
         )
     shown = _reachable(host, bound[0])
     return f"[{shown}]:{bound[1]}" if ":" in shown else f"{shown}:{bound[1]}"
+
+
+async def _keep_certificate(
+    data_dir: pathlib.Path,
+    identity: certificates.Identity,
+    *,
+    names: Sequence[str],
+    source: objects.Source,
+) -> None:
+    """Renew the certificate of a server that runs for months."""
+    while True:
+        await asyncio.sleep(RENEWAL_SECONDS)
+        try:
+            await asyncio.to_thread(
+                certificates.renew, data_dir, identity, names=names, now=source.now()
+            )
+        except errors.StorageError as error:
+            _logger.warning("the API's certificate is not renewed: %s", error.text)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 async def _bootstrap(written: objects.Objects, manifests: Sequence[Mapping[str, Any]]) -> None:
@@ -290,6 +319,14 @@ def _lock(data_dir: pathlib.Path) -> Callable[[], None]:
             f"{data_dir} is in use by another process: stop that one, or choose another --data-dir"
         ) from error
     return lambda: os.close(descriptor)
+
+
+def _why(error: OSError | UnicodeError) -> str:
+    """What is wrong with an address: asyncio's own text repeats it."""
+    if isinstance(error, UnicodeError):
+        return "that is no host name"
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else error.strerror or str(error)
 
 
 def _names(host: str) -> tuple[str, ...]:

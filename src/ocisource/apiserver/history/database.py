@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -84,7 +85,7 @@ class Database:
     @classmethod
     def open(cls, path: pathlib.Path) -> "Database":
         """Open or create the file and bring it to the present version; raises StorageError."""
-        with _translated(f"open {path.name}"):
+        with _translated(f"open {path}", folder=path.parent):
             # Readable by its owner alone from its first byte on: it holds Secrets.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             connection = sqlite3.connect(
@@ -92,7 +93,7 @@ class Database:
             )
             try:
                 _configure(connection)
-                _migrate(connection, path.name)
+                _migrate(connection, path)
             except BaseException:
                 connection.close()
                 raise
@@ -199,11 +200,11 @@ def _configure(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_size_limit = 67108864")
 
 
-def _migrate(connection: sqlite3.Connection, name: str) -> None:
+def _migrate(connection: sqlite3.Connection, path: pathlib.Path) -> None:
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > len(MIGRATIONS):
         raise errors.StorageError(
-            f"{name} was written by a newer version (schema {version}, this one knows "
+            f"{path} was written by a newer version (schema {version}, this one knows "
             f"{len(MIGRATIONS)}): use that version, or another --data-dir"
         )
     for position in range(version, len(MIGRATIONS)):
@@ -214,11 +215,28 @@ def _migrate(connection: sqlite3.Connection, name: str) -> None:
 
 
 @contextlib.contextmanager
-def _translated(what: str) -> Iterator[None]:
+def _translated(what: str, *, folder: pathlib.Path | None = None) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise errors.StorageError(f"cannot {what}: {error}") from error
+        why = getattr(error, "strerror", None) or str(error)
+        raise errors.StorageError(f"cannot {what}: {why}{_advice(error, folder)}") from error
+
+
+def _advice(error: Exception, folder: pathlib.Path | None) -> str:
+    """What to do about a data file that cannot be opened."""
+    if folder is None:
+        return ""
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        return ": put it back from a backup, or choose another --data-dir"
+    # SQLite calls what does not fit an I/O error.
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(folder).free < _SPACE_BYTES:
+            return ": the disk is full: make room, then start again"
+    return ""
+
+
+_SPACE_BYTES = 128 * 1024  # that SQLite needs beside the file to work at all
 
 
 Opener = Callable[[pathlib.Path], Database]

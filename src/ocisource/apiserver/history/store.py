@@ -12,16 +12,19 @@ import collections
 import concurrent.futures
 import contextlib
 import functools
+import logging
 import pathlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TypeVar
 
 from ocisource import errors
 from ocisource.apiserver.history import database, feeds, records, writer
+from ocisource.apiserver.wording import faults
 
 HISTORY_SECONDS = 300.0  # kube-apiserver's --etcd-compaction-interval
 COMPACTION_SECONDS = 60.0  # between two looks at what has become old
 
+_logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _Place = tuple[str, str]
 
@@ -264,7 +267,10 @@ class Store:
         self.revision = row.revision
         change = records.Change(records.EVENT_NAMES[row.event], record, before)
         for listener in self._listeners:
-            listener(change)
+            try:
+                listener(change)
+            except Exception as error:  # noqa: BLE001 - the write is done, and must be told
+                _logger.error("a follower of the API's objects failed: %s", faults.place(error))
         self._hub.publish(change)
         return record
 
