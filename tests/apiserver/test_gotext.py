@@ -122,6 +122,8 @@ def test_any_text_is_a_time_or_refused(text: str) -> None:
         ("byte", "QQ==", "%%"),
         ("cidr", "10.0.0.0/8", "10.0.0.0"),
         ("creditcard", "4111 1111 1111 1111", "4111 1111 1111 1112"),
+        ("creditcard", "4111-1111-1111-1111\N{SUPERSCRIPT TWO}", "\N{SUPERSCRIPT TWO}" * 16),
+        ("ssn", "111223333", "\N{ARABIC-INDIC DIGIT ONE}" * 9),
         ("date", "2020-02-29", "2020-02-30"),
         ("date-time", "2020-01-01T00:00:00Z", "2020-01-01"),
         ("duration", "1h30m", "soon"),

@@ -18,6 +18,7 @@ FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words by chance
 SUFFIX_LENGTH = 5  # characters
+_UINT64_DIGITS = 20
 
 Object = dict[str, Any]
 
@@ -197,8 +198,10 @@ def check_revision(kind: kinds.Kind, obj: Object, record: records.Record) -> Non
             )
             raise kind.invalid(name, [error], kind=kind.resource.plural)
         return
-    if not wanted.isdigit():
+    if not (wanted.isascii() and wanted.isdigit()):
         raise failures.plain_500(f'strconv.ParseUint: parsing "{wanted}": invalid syntax')
+    if len(wanted) > _UINT64_DIGITS or int(wanted) >= 2**64:
+        raise failures.plain_500(f'strconv.ParseUint: parsing "{wanted}": value out of range')
     if int(wanted) != record.revision:
         raise failures.conflict(kind.resource, name, failures.MODIFIED)
 

@@ -33,8 +33,9 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 _COMPARISON = re.compile(r"(==|!=|<=|>=|<|>)")
 _NAME_END = frozenset(".[ \t{}(),")
-_INDEX = re.compile(r"-?\d+")
-_SLICE = re.compile(r"(-?\d*):(-?\d*)(?::(-?\d*))?")
+_INTEGER = "-?[0-9]{1,18}"  # as many digits as always fit 64 bits
+_INDEX = re.compile(_INTEGER)
+_SLICE = re.compile(rf"({_INTEGER})?:({_INTEGER})?(?::({_INTEGER})?)?")
 
 
 class Step(Protocol):

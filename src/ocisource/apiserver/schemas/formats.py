@@ -26,16 +26,19 @@ _MAC = re.compile(
     r"([0-9a-f]{2}([:-])[0-9a-f]{2}(\2[0-9a-f]{2}){4})|([0-9a-f]{4}(\.[0-9a-f]{4}){2})"
 )
 _HEX_COLOR = re.compile(r"#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
-_RGB_COLOR = re.compile(r"rgb\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)")
+_RGB_COLOR = re.compile(r"rgb\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)", re.ASCII)
 _OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
-_SSN = re.compile(r"\d{3}[- ]?\d{2}[- ]?\d{4}")
-_DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})?")
+_SSN = re.compile(r"\d{3}[- ]?\d{2}[- ]?\d{4}", re.ASCII)
+_DATE_TIME = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})?", re.ASCII
+)
 _SPOKEN_DURATION = re.compile(
-    r"(\d+)\s*(nano|nanosecond|nanoseconds|ns|micro|microsecond|microseconds|us|µs|milli|"
+    r"([0-9]+)\s*(nano|nanosecond|nanoseconds|ns|micro|microsecond|microseconds|us|µs|milli|"
     r"millisecond|milliseconds|ms|second|seconds|sec|s|minute|minutes|min|m|hour|hours|hr|h|"
     r"day|days|d|week|weeks|wk|w)",
     re.IGNORECASE,
 )
+_NO_DIGITS = re.compile(r"[^0-9]+")
 _BYTE_MAX = 255
 
 
@@ -127,7 +130,7 @@ def _is_rgb(text: str) -> bool:
 
 def _is_isbn10(text: str) -> bool:
     digits = re.sub(r"[\s-]", "", text)
-    if re.fullmatch(r"\d{9}[\dX]", digits) is None:
+    if re.fullmatch(r"[0-9]{9}[0-9X]", digits) is None:
         return False
     values = [10 if digit == "X" else int(digit) for digit in digits]
     return sum((10 - place) * value for place, value in enumerate(values)) % 11 == 0
@@ -135,13 +138,13 @@ def _is_isbn10(text: str) -> bool:
 
 def _is_isbn13(text: str) -> bool:
     digits = re.sub(r"[\s-]", "", text)
-    if re.fullmatch(r"\d{13}", digits) is None:
+    if re.fullmatch(r"[0-9]{13}", digits) is None:
         return False
     return sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(digits)) % 10 == 0
 
 
 def _is_credit_card(text: str) -> bool:
-    digits = [int(digit) for digit in re.sub(r"[\s-]", "", text) if digit.isdigit()]
+    digits = [int(digit) for digit in _NO_DIGITS.sub("", text)]
     if not 12 <= len(digits) <= 19:  # noqa: PLR2004 - lengths of ISO/IEC 7812 numbers
         return False
     doubled = [
