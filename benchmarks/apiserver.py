@@ -5,7 +5,9 @@ everything, then a hundred of one object each. Meanwhile one reader asks for an 
 its 99th percentile is what a user waits. Watchers run in a process of their own, which counts lines
 and decodes nothing. etcd runs with --unsafe-no-fsync, ours with synchronous=FULL.
 
-    python -m benchmarks.apiserver [--seconds 6] [--objects 500]
+    python -m benchmarks.apiserver [--seconds 4] [--objects 500] [--rounds 3]
+
+The two take turns, so that what else the machine does falls on both; ratios are medians of rounds.
 
 A real kube-apiserver is found through KUBEBUILDER_ASSETS; without one only ours is measured.
 """
@@ -20,10 +22,11 @@ import pathlib
 import random
 import signal
 import ssl
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 import aiohttp
 
@@ -236,19 +239,36 @@ def real(folder: pathlib.Path) -> Iterator[Subject]:
         yield Subject("kube-apiserver", plane.url, ca, kubernetes.ADMIN_TOKEN, pids)
 
 
-async def measure(subject: Subject, seconds: float, objects: int) -> dict[str, Measured]:
-    """Both loads on one subject."""
-    idle = subject.rss() / 1e6
-    created = await fill(subject, objects)
-    rows = {"create, no watcher": Measured(created, 0.0, 0.0, idle)}
-    for label, watchers, is_one in (
-        ("10 watchers of all", 10, False),
-        ("100 watchers of one each", 100, True),
-    ):
-        rows[label] = await load(
-            subject, watchers=watchers, is_one=is_one, seconds=seconds, objects=objects
-        )
-    return rows
+LOADS = (("10 watchers of all", 10, False), ("100 watchers of one each", 100, True))
+
+
+async def measure(
+    subjects: Sequence[Subject], *, seconds: float, objects: int, rounds: int
+) -> dict[str, dict[str, list[Measured]]]:
+    """Both loads on each subject in turn, some rounds of them: rows by load and subject.
+
+    Rounds alternate between the subjects, so that what else the machine does falls on both.
+    """
+    found: dict[str, dict[str, list[Measured]]] = {}
+    for subject in subjects:
+        idle = subject.rss() / 1e6
+        created = await fill(subject, objects)
+        row = Measured(created, 0.0, 0.0, idle)
+        found.setdefault("create, no watcher", {})[subject.name] = [row]
+    for _ in range(rounds):
+        for label, watchers, is_one in LOADS:
+            for subject in subjects:
+                row = await load(
+                    subject, watchers=watchers, is_one=is_one, seconds=seconds, objects=objects
+                )
+                found.setdefault(label, {}).setdefault(subject.name, []).append(row)
+    return found
+
+
+def middle(rows: Sequence[Measured]) -> Measured:
+    """The median of each figure."""
+    columns = zip(*map(dataclasses.astuple, rows), strict=True)
+    return Measured(*(statistics.median(column) for column in columns))
 
 
 async def watcher_memory(subject: Subject, *, counts: tuple[int, ...]) -> None:
@@ -264,32 +284,45 @@ def main() -> None:
         asyncio.run(_watch())
         return
     parser = argparse.ArgumentParser(description="the embedded API beside kube-apiserver")
-    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--objects", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
-    found: dict[str, dict[str, Measured]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        starts = [embedded]
-        if os.environ.get("KUBEBUILDER_ASSETS"):
-            starts.append(real)
-        for start in starts:
-            with start(pathlib.Path(folder) / start.__name__) as subject:
-                found[subject.name] = asyncio.run(measure(subject, chosen.seconds, chosen.objects))
-                if subject.name == "embedded":
-                    asyncio.run(watcher_memory(subject, counts=(10, 100, 1000)))
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        starts = [embedded, real] if os.environ.get("KUBEBUILDER_ASSETS") else [embedded]
+        subjects = [
+            stack.enter_context(start(pathlib.Path(folder) / start.__name__)) for start in starts
+        ]
+        found = asyncio.run(
+            measure(
+                subjects,
+                seconds=chosen.seconds,
+                objects=chosen.objects,
+                rounds=chosen.rounds,
+            )
+        )
+        asyncio.run(watcher_memory(subjects[0], counts=(10, 100, 1000)))
+    show(found)
+
+
+def show(found: Mapping[str, Mapping[str, Sequence[Measured]]]) -> None:
+    """Print the medians, and of each figure the median of the rounds' ratios."""
     print(f"{'':26}{'server':16}{'writes/s':>9}{'seen/s':>9}{'p99 GET ms':>11}{'RSS MB':>8}")
-    for label in found["embedded"]:
-        for name, rows in found.items():
-            row = rows[label]
+    for label, by_server in found.items():
+        for name, rows in by_server.items():
+            row = middle(rows)
             print(
                 f"{label:26}{name:16}{row.writes:9.0f}{row.seen:9.0f}{row.p99:11.1f}{row.rss:8.0f}"
             )
-        if len(found) > 1:
-            ours, theirs = found["embedded"][label], found["kube-apiserver"][label]
-            print(
-                f"{'':26}{'ratio':16}{ours.writes / theirs.writes:9.2f}{'':9}"
-                f"{ours.p99 / theirs.p99 if theirs.p99 else 0:11.2f}{ours.rss / theirs.rss:8.2f}"
-            )
+        if len(by_server) > 1:
+            ours, theirs = by_server.values()
+            ratio = middle([_ratio(one, other) for one, other in zip(ours, theirs, strict=True)])
+            print(f"{'':26}{'ratio':16}{ratio.writes:9.2f}{'':9}{ratio.p99:11.2f}{ratio.rss:8.2f}")
+
+
+def _ratio(one: Measured, other: Measured) -> Measured:
+    pairs = zip(dataclasses.astuple(one), dataclasses.astuple(other), strict=True)
+    return Measured(*(mine / theirs if theirs else 0.0 for mine, theirs in pairs))
 
 
 if __name__ == "__main__":

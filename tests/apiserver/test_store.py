@@ -105,6 +105,26 @@ async def test_scans_go_by_key(held: store.Store) -> None:
     assert [each.key.name for each in held.scan(RESOURCE, "ns", after=("ns", "a"))] == ["b", "c"]
 
 
+async def test_scans_find_one_name(held: store.Store) -> None:
+    """In one namespace or in any, and not again on the page after it."""
+    for namespace in ("x", "y"):
+        for name in ("a", "b"):
+            where = key(name, namespace)
+            async with held.hold(where):
+                await held.put(where, {"metadata": {"name": name}, "value": 0}, before=None)
+
+    def found(*args: str, **options: Any) -> list[tuple[str, str]]:
+        return [
+            (each.key.namespace, each.key.name) for each in held.scan(RESOURCE, *args, **options)
+        ]
+
+    assert found(name="b") == [("x", "b"), ("y", "b")]
+    assert found(name="b", after=("x", "b")) == [("y", "b")]
+    assert found("x", name="b") == [("x", "b")]
+    assert found("x", name="b", after=("x", "b")) == []
+    assert found("x", name="c") == found("z", name="b") == found(name="c") == []
+
+
 async def test_shows_the_past_as_it_was(held: store.Store) -> None:
     """A snapshot holds the objects of its revision: changed, deleted and later ones too."""
     await put(held, "changed", 1)

@@ -1,6 +1,8 @@
 """Watches: where they begin, what they tell, and how they end."""
 
+import asyncio
 import contextlib
+import json
 import pathlib
 from collections.abc import Callable
 
@@ -212,23 +214,77 @@ class _Clock:
         return self.time
 
 
+def _watch(
+    held: store.Store, options: requests.ListOptions, clock: watching.Clock
+) -> watching.Watch:
+    """A watch of all ConfigMaps."""
+    builtin = builtins.find("", "ConfigMap")
+    assert builtin is not None
+    kind = kinds.Kind.of(builtin.resource, builtin.resource.versions[0])
+    wanted = selection.Selection.of(kind, "", options)
+    presenter = presenting.Presenter(kind, negotiation.PLAIN)
+    return watching.Watch(held, wanted, options, presenter=presenter, clock=clock)
+
+
+async def test_what_changes_at_the_beginning_is_told_once(tmp_path: pathlib.Path) -> None:
+    """An object that comes while the answer's head is being sent is not told twice."""
+    held = await store.Store.open(tmp_path / "store.db")
+    clock = watching.Clock(wall=lambda: 0.0, monotonic=lambda: 0.0, spread=lambda: 0.5)
+    options = requests.ListOptions(is_watch=True, revision=0)
+    async with contextlib.aclosing(_watch(held, options, clock).lines()) as lines:
+        assert await anext(lines) == b""
+        for name in ("a", "b"):
+            where = records.Key("configmaps", "ns", name)
+            await held.put(where, {"metadata": {"name": name}}, before=None)
+        told = [
+            json.loads(line)["object"]["metadata"] for line in (await anext(lines)).splitlines()
+        ]
+        assert [each["name"] for each in told] == ["a", "b"]
+    await held.close()
+
+
+async def test_changes_in_quick_succession_share_a_send(tmp_path: pathlib.Path) -> None:
+    """The first is sent at once; those that follow while the pace is kept go together."""
+    waits: list[float] = []
+    waiting, released = asyncio.Event(), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        waiting.set()
+        await released.wait()
+
+    held = await store.Store.open(tmp_path / "store.db")
+
+    async def put(name: str) -> None:
+        where = records.Key("configmaps", "ns", name)
+        await held.put(where, {"metadata": {"name": name}}, before=None)
+
+    clock = watching.Clock(wall=lambda: 0.0, monotonic=lambda: 0.0, spread=lambda: 0.5, sleep=sleep)
+    options = requests.ListOptions(is_watch=True, revision=0)
+    async with contextlib.aclosing(_watch(held, options, clock).lines()) as lines:
+        assert await anext(lines) == b""
+        await put("a")
+        assert (await anext(lines)).count(b"\n") == 1
+        assert not waits
+        following = asyncio.ensure_future(anext(lines))
+        await put("b")
+        await waiting.wait()
+        await put("c")
+        released.set()
+        assert (await following).count(b"\n") == 2
+        assert waits == [watching.PACE_SECONDS]
+    await held.close()
+
+
 async def test_bookmarks_come_each_minute_and_the_watch_ends_in_time(
     tmp_path: pathlib.Path,
 ) -> None:
     """When asked for, they tell how far the store has come, although nothing was selected."""
     held = await store.Store.open(tmp_path / "store.db")
     try:
-        builtin = builtins.find("", "ConfigMap")
-        assert builtin is not None
-        kind = kinds.Kind.of(builtin.resource, builtin.resource.versions[0])
         options = requests.ListOptions(is_watch=True, has_bookmarks=True, revision=0, timeout=1000)
-        watch = watching.Watch(
-            held,
-            selection.Selection.of(kind, "", options),
-            options,
-            presenter=presenting.Presenter(kind, negotiation.PLAIN),
-            clock=watching.Clock(wall=lambda: 0.0, monotonic=_Clock(), spread=lambda: 0.5),
-        )
+        clock = watching.Clock(wall=lambda: 0.0, monotonic=_Clock(), spread=lambda: 0.5)
+        watch = _watch(held, options, clock)
         other = records.Key("secrets", "ns", "s")
         await held.put(other, {"metadata": {"name": "s"}}, before=None)
         lines = [line async for line in watch.lines() if line]

@@ -79,7 +79,7 @@ class Reader:
         at = self._store.revision if revision is None else revision
         resource = wanted.kind.resource.stored_as
         if revision is None or self._store.is_unchanged(resource, at):
-            present = self._store.scan(resource, wanted.where, after=after)
+            present = self._store.scan(resource, wanted.where, name=wanted.name, after=after)
             return self._cut(filter(wanted.admits, present), wanted, options, at)
         try:
             return await self._past(wanted, options, at=at, after=after)

@@ -7,8 +7,9 @@
 3. Bookmarks, when asked for: about once a minute and just before the end.
 """
 
+import asyncio
 import dataclasses
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
 import msgspec
 
@@ -20,6 +21,9 @@ from ocisource.apiserver.wording import failures
 BOOKMARK_SECONDS = 60.0
 MIN_SECONDS = 1800.0  # of a watch without timeoutSeconds; up to twice that, so that ends spread
 CHUNK = 128 * 1024  # bytes of the beginning sent at once
+# Between two sends to one watcher: under load, many changes share a send. A change that comes
+# after a quiet spell is sent at once.
+PACE_SECONDS = 0.005
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,12 +31,13 @@ class Clock:
     """Where a watch takes time from.
 
     ``wall`` gives seconds since the epoch, ``monotonic`` seconds that only go forward, ``spread``
-    a random number from 0 to 1.
+    a random number from 0 to 1; ``sleep`` waits for some seconds.
     """
 
     wall: Callable[[], float]
     monotonic: Callable[[], float]
     spread: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 class Watch:
@@ -91,10 +96,11 @@ class Watch:
             return
         self._told = self._store.revision
         self._store.subscribe(self._feed)
+        # Taken at once: what changes from here on comes afterwards, from the feed.
+        wanted = self._wanted
+        present = self._store.scan(wanted.kind.resource.stored_as, wanted.where, name=wanted.name)
+        held = [record for record in present if wanted.admits(record)]
         yield b""
-        # Taken at once: what changes while it is sent comes afterwards, from the feed.
-        present = self._store.scan(self._wanted.kind.resource.stored_as, self._wanted.where)
-        held = [record for record in present if self._wanted.admits(record)]
         for chunk in _chunks(self._line(records.ADDED, record) for record in held):
             yield chunk
         if options.sends_initial and options.has_bookmarks:
@@ -115,12 +121,17 @@ class Watch:
         monotonic = self._clock.monotonic
         end = monotonic() + self._seconds()
         bookmark = monotonic() + BOOKMARK_SECONDS
+        sent = monotonic() - PACE_SECONDS
         while not self._feed.is_closed and not self._feed.is_overrun:
             now = monotonic()
             due = min(end, bookmark) if self._options.has_bookmarks else end
             changes = await self._feed.take(max(due - now, 0))
+            if changes and (early := sent + PACE_SECONDS - monotonic()) > 0:
+                await self._clock.sleep(early)
+                changes += self._feed.drain()
             if chunk := b"".join(self._lines_of(changes)):
                 yield chunk
+                sent = monotonic()
             if self._options.has_bookmarks and monotonic() >= min(bookmark, end):
                 bookmark = monotonic() + BOOKMARK_SECONDS
                 yield self._bookmark()

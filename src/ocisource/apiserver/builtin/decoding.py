@@ -12,9 +12,10 @@ Schemas say so with marks of their own: ``x-go-type`` names the Go type for mess
 
 import base64
 import binascii
+import functools
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ocisource import errors
 from ocisource.apiserver.schemas import schema
@@ -31,6 +32,10 @@ _WRITTEN = (
 )
 
 
+_Where = tuple[schema.Node, str]
+"""The struct and the path of the field that a value stands in."""
+
+
 def decode(obj: Mapping[str, Any], root: schema.Node) -> tuple[dict[str, Any], list[str]]:
     """The object as Go would hold it, and the paths of unknown fields.
 
@@ -41,34 +46,64 @@ def decode(obj: Mapping[str, Any], root: schema.Node) -> tuple[dict[str, Any], l
     return decoded, sorted(unknown)
 
 
+class _Field(NamedTuple):
+    """What a struct's schema says of one field."""
+
+    node: schema.Node
+    is_pointer: bool
+    other: tuple[type, ...]
+    """Another type that the field may have."""
+
+
+class _Layout(NamedTuple):
+    """The fields of a struct, and what is always written."""
+
+    fields: Mapping[str, _Field]
+    always: tuple[tuple[str, Any], ...]
+
+
+@functools.cache  # built-in types alone are read here: there is an end to them
+def _layout(node: schema.Node) -> _Layout:
+    marks: Mapping[str, Any] = node.source["properties"]
+    fields = {
+        key: _Field(
+            child,
+            bool(marks[key].get("x-go-pointer")),
+            tuple(filter(None, [_ALTERNATIVES.get(marks[key].get("x-go-or", ""))])),
+        )
+        for key, child in node.properties.items()
+    }
+    always = ((key, marks[key]["x-go-always"]) for key in fields if "x-go-always" in marks[key])
+    return _Layout(fields, tuple(always))
+
+
 def _struct(
     value: Mapping[str, Any], node: schema.Node, path: str, unknown: list[str]
 ) -> dict[str, Any]:
-    marks: Mapping[str, Any] = node.source["properties"]
+    fields, always = _layout(node)
     decoded: dict[str, Any] = {}
     for key, item in value.items():
         below = fielderrors.child(path, key)
-        child = node.properties.get(key)
-        if child is None:
+        field = fields.get(key)
+        if field is None:
             unknown.append(below)
             continue
         if item is None:
             continue
-        where = f"Go struct field {_struct_name(node)}.{_without_indices(below)}"
-        if isinstance(item, _ALTERNATIVES.get(marks[key].get("x-go-or", ""), ())):
+        if field.other and isinstance(item, field.other):
             decoded[key] = item
             continue
-        written = _value(item, child, below, where, unknown)
-        if marks[key].get("x-go-pointer") or not _is_zero(written):
+        written = _value(item, field.node, below, (node, below), unknown)
+        if field.is_pointer or not _is_zero(written):
             decoded[key] = written
-    for key, child in node.properties.items():
-        if key not in decoded and "x-go-always" in marks[key]:
-            zero = marks[key]["x-go-always"]
-            decoded[key] = _struct({}, child, "", unknown) if zero == {} else zero
+    for key, zero in always:
+        if key not in decoded:
+            is_struct = zero == {}
+            decoded[key] = _struct({}, fields[key].node, "", unknown) if is_struct else zero
     return decoded
 
 
-def _value(value: Any, node: schema.Node, path: str, where: str, unknown: list[str]) -> Any:
+def _value(value: Any, node: schema.Node, path: str, where: _Where, unknown: list[str]) -> Any:
     kind = node.type
     if not kind:  # free-form: apiextensions' JSON
         return value
@@ -93,7 +128,7 @@ def _value(value: Any, node: schema.Node, path: str, where: str, unknown: list[s
     return _scalar(value, node, where)
 
 
-def _scalar(value: Any, node: schema.Node, where: str) -> Any:
+def _scalar(value: Any, node: schema.Node, where: _Where) -> Any:
     if node.type == "boolean":
         _expect(value, bool, node, where)
         return value
@@ -117,7 +152,7 @@ def _string(value: str, form: str) -> Any:
     return value
 
 
-def _number(value: Any, node: schema.Node, where: str) -> Any:
+def _number(value: Any, node: schema.Node, where: _Where) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _mismatch(json_kind(value), node, where)
     if node.type == "number":
@@ -140,14 +175,16 @@ def _base64(text: str) -> str:
         raise errors.InvalidInputError(f"illegal base64 data at input byte {at}") from error
 
 
-def _expect(value: Any, kind: type, node: schema.Node, where: str) -> None:
+def _expect(value: Any, kind: type, node: schema.Node, where: _Where) -> None:
     if not isinstance(value, kind):
         raise _mismatch(json_kind(value), node, where)
 
 
-def _mismatch(what: str, node: schema.Node, where: str) -> errors.InvalidInputError:
+def _mismatch(what: str, node: schema.Node, where: _Where) -> errors.InvalidInputError:
+    struct, path = where
+    field = f"Go struct field {_struct_name(struct)}.{_without_indices(path)}"
     return errors.InvalidInputError(
-        f"json: cannot unmarshal {what} into {where} of type {_type_name(node)}"
+        f"json: cannot unmarshal {what} into {field} of type {_type_name(node)}"
     )
 
 

@@ -6,6 +6,7 @@ never written: clients that prefer them name JSON as well.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 from ocisource.apiserver.wording import failures
@@ -55,6 +56,7 @@ class Form:
 PLAIN = Form()
 
 
+@functools.lru_cache(maxsize=64)  # clients say the same in every request
 def choose(
     accept: str, *, shapes: frozenset[str], is_pretty: bool = False, is_custom: bool = False
 ) -> Form:

@@ -52,6 +52,10 @@ class Feed:
                     await self._wake.wait()
             except TimeoutError:
                 return []
+        return self.drain()
+
+    def drain(self) -> list[records.Change]:
+        """All waiting changes."""
         taken = list(self._waiting)
         self._waiting.clear()
         return taken

@@ -91,17 +91,27 @@ class Store:
         return tuple(name for name, places in self._places.items() if places)
 
     def scan(
-        self, resource: str, namespace: str = "", *, after: _Place = ("", "")
+        self, resource: str, namespace: str = "", *, name: str = "", after: _Place = ("", "")
     ) -> Iterator[records.Record]:
-        """Present objects by key, those of one namespace if given; do not await inside."""
+        """Present objects by key, those of one namespace or name if given.
+
+        Do not await inside.
+        """
         places = self._places.get(resource, [])
         objects = self._objects.get(resource, {})
+        if namespace and name:
+            # A thousand watchers of one object each do not look at all the others.
+            place = (namespace, name)
+            if place in objects and place > after:
+                yield objects[place]
+            return
         start = max(after, (namespace, ""))
         for position in range(bisect.bisect_right(places, start), len(places)):
             place = places[position]
             if namespace and place[0] != namespace:
                 return
-            yield objects[place]
+            if not name or place[1] == name:
+                yield objects[place]
 
     async def snapshot(
         self, resource: str, namespace: str, *, at: int, after: _Place, limit: int

@@ -58,6 +58,8 @@ def _children(fields: FieldSet) -> Iterator[tuple[str, FieldSet]]:
 
 def union(one: FieldSet, other: FieldSet) -> FieldSet:
     """Fields of either."""
+    if not one and SELF not in other:
+        return other
     merged: FieldSet = {key: value for key, value in one.items() if key != SELF}
     for key, value in _children(other):
         if key not in merged:
@@ -72,6 +74,8 @@ def union(one: FieldSet, other: FieldSet) -> FieldSet:
 
 def difference(one: FieldSet, other: FieldSet) -> FieldSet:
     """Fields of ``one`` that ``other`` has not."""
+    if not other and SELF not in one:
+        return one
     left: FieldSet = {}
     for key, value in _children(one):
         if key not in other:

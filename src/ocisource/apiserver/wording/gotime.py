@@ -12,6 +12,7 @@ Example::
 """
 
 import datetime
+import functools
 import re
 from collections.abc import Sequence
 
@@ -28,13 +29,16 @@ _SIX = re.compile(r"[.,]\d{6}")
 _ZONE = re.compile(r"Z|[+-]\d{2}:\d{2}")
 _MONTHS = 12
 _MAX_TEXT = 128  # characters quoted of what is no time
+_KEPT = 1024  # times read lately: an object brings those of its past along with every write
 
 
+@functools.lru_cache(maxsize=_KEPT)
 def normal(text: str) -> str:
     """A time as ``metav1.Time`` writes it; raises InvalidInputError with Go's words."""
     return _parse(text, LAYOUT).isoformat(timespec="seconds") + "Z"
 
 
+@functools.lru_cache(maxsize=_KEPT)
 def normal_micro(text: str) -> str:
     """A time as ``metav1.MicroTime`` writes it; raises InvalidInputError with Go's words."""
     return _parse(text, MICRO_LAYOUT).isoformat(timespec="microseconds") + "Z"
