@@ -142,6 +142,63 @@ class TestReader:
         assert list(found.values()) == [True, False, False]
 
 
+class TestImpersonation:
+    """``kubectl --as``."""
+
+    async def ask(self, api: conftest.Api, path: str, **headers: str) -> conftest.Answer:
+        """GET with headers, whose names are given with underscores."""
+        named = {f"Impersonate-{name.title()}": value for name, value in headers.items()}
+        return await api.send("GET", path, headers=named)
+
+    async def test_has_the_rights_of_the_other(self, api: conftest.Api) -> None:
+        """An unknown user has none, a reader those of readers, an administrator all."""
+        refused = await self.ask(api, conftest.CONFIG_MAPS, user="jane")
+        assert refused.status == 403
+        assert refused.doc["message"] == (
+            'configmaps is forbidden: User "jane" cannot list resource "configmaps" in API group '
+            '"" in the namespace "default"'
+        )
+        secrets = "/api/v1/secrets"
+        for group, path, status in (
+            (access.READERS, conftest.CONFIG_MAPS, 200),
+            (access.READERS, secrets, 403),
+            (access.MASTERS, secrets, 200),
+        ):
+            answer = await self.ask(api, path, user="jane", group=group)
+            assert answer.status == status
+
+    async def test_is_who_one_is(self, api: conftest.Api) -> None:
+        """``kubectl auth whoami --as``; accounts have their groups without being told."""
+        path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        headers = {"Impersonate-User": "system:serviceaccount:n:a", "Impersonate-Uid": "u"}
+        answer = await api.send("POST", path, {}, headers=headers)
+        assert answer.doc["status"]["userInfo"] == {
+            "username": "system:serviceaccount:n:a",
+            "uid": "u",
+            "groups": [
+                "system:serviceaccounts",
+                "system:serviceaccounts:n",
+                "system:authenticated",
+            ],
+        }
+
+    async def test_is_for_the_administrator_alone(self, api: conftest.Api) -> None:
+        """Nobody else gets more rights by asking as another."""
+        api.token = api.reader_token()
+        answer = await self.ask(api, "/version", user="kubernetes-admin", group=access.MASTERS)
+        assert answer.status == 403
+        assert (
+            'User "ocisource-reader" cannot impersonate resource "users"' in answer.doc["message"]
+        )
+
+    @pytest.mark.parametrize("header", ["group", "uid", "extra-scopes"])
+    async def test_needs_a_user(self, api: conftest.Api, header: str) -> None:
+        """A half of it is not ignored."""
+        answer = await self.ask(api, conftest.CONFIG_MAPS, **{header: "x"})
+        assert answer.status == 500
+        assert answer.doc["message"].endswith(" without impersonating a user")
+
+
 class TestServiceAccounts:
     """Tokens for service accounts."""
 

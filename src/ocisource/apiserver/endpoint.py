@@ -16,7 +16,15 @@ from typing import Any
 from aiohttp import web
 
 from ocisource import errors
-from ocisource.apiserver import access, kinds, requests, resources, subresources, verbs
+from ocisource.apiserver import (
+    access,
+    impersonation,
+    kinds,
+    requests,
+    resources,
+    subresources,
+    verbs,
+)
 from ocisource.apiserver.catalog import discovery, documents
 from ocisource.apiserver.forms import answers, bodies, negotiation
 from ocisource.apiserver.wording import failures, faults
@@ -80,6 +88,7 @@ class Endpoint:
             return self._health(first)
         header = request.headers.get("Authorization", "")
         user = self._parts.authority.authenticate(header, now=self._parts.now())
+        user = impersonation.asked_for(user, request.headers)
         target = requests.Target.parse(path)
         if target is None:
             return self._document(request, path, user, is_pretty=is_pretty)
