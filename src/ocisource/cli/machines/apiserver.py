@@ -34,7 +34,7 @@ def apiserver(ctx: click.Context, /, data_dir: pathlib.Path | None, api_addr: st
     """  # noqa: D301 - the backspace tells click to keep the lines
     logs.setup(level="info", encoding="json")
     address = places.listener(ctx, "api_addr", api_addr)
-    asyncio.run(_serve(places.private(data_dir or places.default_data_dir()), address))
+    asyncio.run(_serve(places.own(data_dir or places.default_data_dir()), address))
 
 
 async def _serve(data_dir: pathlib.Path, address: tuple[str, int]) -> None:

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import socket
+import stat
 
 import click
 
@@ -12,6 +13,9 @@ from ocisource.cli import flags
 API_ADDRESS = "127.0.0.1:7443"
 KUBECONFIG = "kubeconfig"
 LOGS = "logs"
+_MARKS = frozenset(
+    {KUBECONFIG, LOGS, "apiserver.db", "pki"}
+)  # of which one is in every data folder
 
 
 def default_data_dir() -> pathlib.Path:
@@ -23,6 +27,21 @@ def default_data_dir() -> pathlib.Path:
         raise errors.UsageError(
             "no home folder is known: set HOME or XDG_STATE_HOME, or name a folder with --data-dir"
         ) from None
+
+
+def own(folder: pathlib.Path) -> pathlib.Path:
+    """Make a data folder private, unless others use it, as they do ``/tmp``; raises UsageError."""
+    try:
+        is_open = folder.is_dir() and folder.stat().st_mode & stat.S_IRWXO
+        names = {path.name for path in folder.iterdir()} if is_open else set()
+    except OSError:
+        names = set()  # told by what follows
+    if names and names.isdisjoint(_MARKS):
+        raise errors.UsageError(
+            f"--data-dir {folder} holds other files and is open to other users: choose a folder of "
+            "its own"
+        )
+    return private(folder)
 
 
 def private(folder: pathlib.Path) -> pathlib.Path:

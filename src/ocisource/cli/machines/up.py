@@ -129,7 +129,7 @@ async def _run(plan: Plan, *, is_logging_to_stderr: bool) -> int:
     # Imported here: they are most of the start-up time, and wrong usage should not wait for them.
     from ocisource.cli.machines import machine  # noqa: PLC0415
 
-    places.private(plan.data_dir)
+    places.own(plan.data_dir)
     places.private(plan.settings.storage_path)
     logs.setup(
         level=plan.settings.log_level,
