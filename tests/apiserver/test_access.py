@@ -229,6 +229,20 @@ class TestServiceAccounts:
         await api.create(ACCOUNTS, {"metadata": {"name": "a"}})
         assert (await api.send("GET", "/api", token=token)).status == 401
 
+    async def test_ends_with_the_secret_it_is_bound_to(self, api: conftest.Api) -> None:
+        """``kubectl create token --bound-object-kind=Secret``."""
+        secrets = "/api/v1/namespaces/default/secrets"
+        await api.create(secrets, {"metadata": {"name": "s"}})
+        ref = {"apiVersion": "v1", "kind": "Secret", "name": "s"}
+        granted = await self.token(api, boundObjectRef=ref)
+        token = granted["status"]["token"]
+        assert granted["spec"]["boundObjectRef"]["name"] == "s"
+        assert (await api.send("GET", "/api", token=token)).status == 200
+        await api.send("DELETE", secrets + "/s")
+        assert (await api.send("GET", "/api", token=token)).status == 401
+        await api.create(secrets, {"metadata": {"name": "s"}})
+        assert (await api.send("GET", "/api", token=token)).status == 401
+
     async def test_is_for_its_audience(self, api: conftest.Api) -> None:
         """A token for somebody else does not open this API."""
         granted = await self.token(api, audiences=["elsewhere"], expirationSeconds=600)
@@ -264,6 +278,9 @@ def test_a_token_is_good_for_its_time() -> None:
     class Accounts:
         def account_uid(self, _namespace: str, _name: str) -> str | None:
             return "u"
+
+        def secret_uid(self, _namespace: str, _name: str) -> str | None:
+            return None
 
     key = ec.generate_private_key(ec.SECP256R1())
     authority = access.Authority(tokens={}, key=key, accounts=Accounts())

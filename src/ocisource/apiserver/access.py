@@ -63,10 +63,13 @@ class Question:
 
 
 class Accounts(Protocol):
-    """Looks up service accounts."""
+    """Looks up service accounts, and the Secrets that their tokens may be bound to."""
 
     def account_uid(self, namespace: str, name: str) -> str | None:
         """The uid of a service account, None if there is none."""
+
+    def secret_uid(self, namespace: str, name: str) -> str | None:
+        """The uid of a Secret, None if there is none."""
 
 
 ADMIN = User("kubernetes-admin", (MASTERS, AUTHENTICATED))
@@ -127,6 +130,10 @@ class Authority:
         account = bound.get("serviceaccount") or {}
         uid = self._accounts.account_uid(namespace, account.get("name", ""))
         if uid is None or uid != account.get("uid"):
+            return None
+        secret = bound.get("secret")
+        if secret and self._accounts.secret_uid(namespace, secret["name"]) != secret["uid"]:
+            # It ends with what it was bound to.
             return None
         groups = (ACCOUNTS, f"{ACCOUNTS}:{namespace}", AUTHENTICATED)
         return User(str(claims.get("sub", "")), groups, uid)

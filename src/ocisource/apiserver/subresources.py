@@ -33,6 +33,8 @@ _REVIEWS: Mapping[str, reviews.Answer] = {
     "selfsubjectreviews.authentication.k8s.io": reviews.self_review,
 }
 _ACCOUNTS = "serviceaccounts"
+_SECRETS = "secrets"
+_BINDING = {"Secret": _SECRETS, "Pod": "pods", "Node": "nodes"}
 
 Object = dict[str, Any]
 
@@ -57,7 +59,14 @@ class Subresources:
 
     def account_uid(self, namespace: str, name: str) -> str | None:
         """The uid of a service account, None if there is none."""
-        record = self._store.get(records.Key(_ACCOUNTS, namespace, name))
+        return self._uid(_ACCOUNTS, namespace, name)
+
+    def secret_uid(self, namespace: str, name: str) -> str | None:
+        """The uid of a Secret, None if there is none."""
+        return self._uid(_SECRETS, namespace, name)
+
+    def _uid(self, resource: str, namespace: str, name: str) -> str | None:
+        record = self._store.get(records.Key(resource, namespace, name))
         return record.decode()["metadata"]["uid"] if record else None
 
     def handles(self, call: verbs.Call) -> bool:
@@ -114,6 +123,7 @@ class Subresources:
             "kubernetes.io": {
                 "namespace": namespace,
                 "serviceaccount": {"name": name, "uid": account["metadata"]["uid"]},
+                **self._bound(spec.get("boundObjectRef"), namespace),
             },
             "nbf": int(now),
             "sub": f"system:serviceaccount:{namespace}:{name}",
@@ -128,6 +138,24 @@ class Subresources:
             "expirationTimestamp": timestamps.format_seconds(expires),
         }
         return self._shown(call, request)
+
+    def _bound(self, ref: Mapping[str, Any] | None, namespace: str) -> Object:
+        """The claim that binds a token to another object's life; raises APIStatusError."""
+        if not ref:
+            return {}
+        version, kind, name = (ref.get(part, "") for part in ("apiVersion", "kind", "name"))
+        group, _, version = version.rpartition("/")
+        if group or kind not in _BINDING:
+            raise failures.bad_request(
+                f"cannot bind token to object of type {group}/{version}, Kind={kind}"
+            )
+        # Pods and Nodes can be named, but there are none here.
+        uid = self.secret_uid(namespace, name) if kind == "Secret" else None
+        if uid is None:
+            raise failures.no_object(_BINDING[kind], name)
+        if ref.get("uid", uid) != uid:
+            raise failures.rebound(kind, name, ref["uid"])
+        return {"secret": {"name": name, "uid": uid}}
 
     async def _finalize(self, call: verbs.Call) -> answers.Answer:
         options = requests.WriteOptions.parse(

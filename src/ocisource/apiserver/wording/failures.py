@@ -80,6 +80,28 @@ def not_found(resource: resources.Resource, name: str) -> errors.APIStatusError:
     )
 
 
+def no_object(plural: str, name: str) -> errors.APIStatusError:
+    """404: no such object of the core group."""
+    return errors.APIStatusError(
+        f'{plural} "{name}" not found',
+        code=404,
+        reason="NotFound",
+        details=_details(group="", kind=plural, name=name),
+    )
+
+
+def rebound(kind: str, name: str, uid: str) -> errors.APIStatusError:
+    """409: a token's object is not the one that was meant."""
+    return errors.APIStatusError(
+        f'Operation cannot be fulfilled on {kind} "{name}": the UID in the bound object reference '
+        f"({uid}) does not match the UID in record. The object might have been deleted and then "
+        "recreated",
+        code=409,
+        reason="Conflict",
+        details=_details(group="", kind=kind, name=name),
+    )
+
+
 def method_not_allowed() -> errors.APIStatusError:
     """405: the path exists, the verb does not."""
     text = "the server does not allow this method on the requested resource"
