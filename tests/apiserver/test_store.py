@@ -171,6 +171,31 @@ async def test_compacts_history_older_than_five_minutes(held: store.Store) -> No
     assert held.compacted == old
 
 
+async def test_forgets_the_history_of_short_runs(tmp_path: pathlib.Path) -> None:
+    """Runs that end before their history is old: it goes when a later one finds it old."""
+    path = tmp_path / "store.db"
+    revisions = []
+    for start in (1_000.0, 1_060.0, 1_400.0, 1_460.0, 1_800.0):
+        async with opened(path) as held:
+            await held.compact_earlier(start)
+            await put(held, "a", 1)
+            with contextlib.closing(sqlite3.connect(path)) as connection:
+                rows = connection.execute("SELECT revision FROM revisions ORDER BY 1").fetchall()
+            revisions.append([revision for (revision,) in rows])
+    assert revisions == [[1], [1, 2], [1, 2, 3], [1, 2, 3, 4], [2, 3, 4, 5]]
+
+
+async def test_forgets_in_spite_of_a_clock_that_went_back(tmp_path: pathlib.Path) -> None:
+    """A time from the future is no reason to keep everything until it comes."""
+    path = tmp_path / "store.db"
+    for start in (9_000.0, 1_000.0, 1_400.0):
+        async with opened(path) as held:
+            await held.compact_earlier(start)
+            await put(held, "a", 1)
+            compacted = held.compacted
+    assert compacted == 1
+
+
 @pytest.mark.parametrize("is_in_memory", [True, False])
 async def test_tells_a_watcher_what_it_missed(
     tmp_path: pathlib.Path, *, is_in_memory: bool

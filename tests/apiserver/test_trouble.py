@@ -143,6 +143,23 @@ class TestFaults:
         assert "secret" not in caplog.text
 
 
+async def test_short_runs_forget_old_events(tmp_path: pathlib.Path, start: Starter) -> None:
+    """A run that ends before its first minute looks at once."""
+    event = {
+        "metadata": {"name": "e"},
+        "involvedObject": {"kind": "ConfigMap", "name": "a", "namespace": "default"},
+    }
+    path = "/api/v1/namespaces/default/events"
+    source = SteppedSource()
+    async with start(tmp_path, source=source) as api:
+        await api.create(path, event)
+    async with start(tmp_path, source=source) as api:
+        assert (await api.get(path + "/e")).status == 200
+    source.days = 1.0
+    async with start(tmp_path, source=source) as api:
+        await conftest.until_status(api, path + "/e", 404)
+
+
 class TestCertificate:
     """The server's own certificate."""
 

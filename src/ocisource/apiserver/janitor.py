@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import copy
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from typing import Any
 
 from ocisource import errors
@@ -253,13 +253,18 @@ class Janitor:
         return kinds.Kind.of(resource, resource.versions[0]) if resource else None
 
     async def _tick(self) -> None:
+        # At once, too: many a run is over before the first minute is.
+        await self._attempt(self._store.compact_earlier(self._clock.wall()))
         while True:
+            await self._attempt(self._store.compact(self._clock.monotonic()))
+            await self._attempt(self._expire_events())
             await asyncio.sleep(store.COMPACTION_SECONDS)
-            try:
-                await self._store.compact(self._clock.monotonic())
-                await self._expire_events()
-            except Exception as error:  # noqa: BLE001 - the next look may do better
-                _logger.warning("the API's data file: %s", _why(error))
+
+    async def _attempt(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - the next look may do better
+            _logger.warning("the API's data file: %s", _why(error))
 
     async def _expire_events(self) -> None:
         kind = self._kind_of(records.Key(EVENTS, "", ""))

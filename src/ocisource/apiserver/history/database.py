@@ -111,6 +111,22 @@ class Database:
         # After everything was deleted and compacted the mark is all that is left.
         return Marks(revision=max(newest, compacted), compacted=compacted)
 
+    def base(self) -> tuple[int, int]:
+        """A revision that was noted, and when, in seconds since the epoch; zeros if there is none.
+
+        Raises StorageError.
+        """
+        with _translated("read the data file's marks"):
+            held = dict(self._connection.execute("SELECT name, value FROM marks"))
+        return held.get("base", 0), held.get("base_at", 0)
+
+    def note_base(self, revision: int, at: int) -> None:
+        """Note a revision and the time; raises StorageError."""
+        with _translated("note the data file's marks"):
+            self._connection.execute(
+                "INSERT OR REPLACE INTO marks VALUES ('base', ?), ('base_at', ?)", (revision, at)
+            )
+
     def insert(self, rows: Sequence[Row]) -> None:
         """Write up to BATCH rows durably, all or none; raises StorageError."""
         marks = ",".join(["(?,?,?,?,?,?,?)"] * len(rows))

@@ -176,6 +176,20 @@ class Store:
             target = self._past.popleft()[1]
         await self.compact_to(target)
 
+    async def compact_earlier(self, wall: float) -> None:
+        """Forget what was superseded in earlier runs; call once at the start.
+
+        A machine whose runs all end before their history is old would keep it for ever. ``wall``
+        is in seconds since the epoch; what may be younger than HISTORY_SECONDS stays, for clients
+        that go on after a restart. Raises StorageError.
+        """
+        base, at = await self._read(self._reading.base)
+        if 0 <= wall - at < HISTORY_SECONDS:
+            return
+        await self.compact_to(base)
+        newest = self.revision
+        await self._writer.call(lambda opened: opened.note_base(newest, int(wall)))
+
     async def compact_to(self, revision: int) -> None:
         """Forget what was superseded up to a revision; raises StorageError."""
         while self.compacted < min(revision, self.revision):
