@@ -10,7 +10,6 @@ Example::
 import asyncio
 import contextlib
 import fcntl
-import ipaddress
 import logging
 import os
 import pathlib
@@ -24,15 +23,15 @@ from typing import Any
 from ocisource import errors
 from ocisource.apiserver import (
     access,
+    addresses,
+    bootstrap,
     certificates,
     crds,
     endpoint,
     janitor,
-    kinds,
     kubeconfig,
     listener,
     objects,
-    requests,
     resources,
     subresources,
     transport,
@@ -41,10 +40,8 @@ from ocisource.apiserver import (
 )
 from ocisource.apiserver.builtin import builtins
 from ocisource.apiserver.catalog import documents
-from ocisource.apiserver.forms import bodies
 from ocisource.apiserver.history import database, records, store
 
-LOOPBACK = "127.0.0.1"
 BACKLOG = 1024  # connections waiting to be accepted: a thousand watchers may come at once
 STOP_SECONDS = 2.0  # open answers get to end before their connections are cut
 MAX_LINE = 96 * 1024  # bytes of a request's first line: selectors may be long
@@ -52,8 +49,6 @@ MAX_FIELD = 64 * 1024  # bytes of one header
 KEEPALIVE_SECONDS = 75.0
 RENEWAL_SECONDS = 6 * 3600.0  # between two looks at the certificate's end
 LOCK = "apiserver.lock"
-MANAGER = "ocisource"
-NAMESPACES = ("default", "kube-system")
 
 _logger = logging.getLogger(__name__)
 
@@ -96,7 +91,7 @@ class Running:
 async def serve(
     data_dir: pathlib.Path,
     *,
-    host: str = LOOPBACK,
+    host: str = addresses.LOOPBACK,
     port: int = 0,
     manifests: Sequence[Mapping[str, Any]] = (),
     source: objects.Source | None = None,
@@ -111,7 +106,7 @@ async def serve(
         await asyncio.to_thread(_prepare, data_dir)
         stack.callback(_lock(data_dir))
         identity = await asyncio.to_thread(
-            certificates.load, data_dir, names=_names(host), now=source.now()
+            certificates.load, data_dir, names=addresses.names(host), now=source.now()
         )
         tokens = await asyncio.to_thread(kubeconfig.load_tokens, data_dir)
         held = await store.Store.open(data_dir / database.FILE_NAME)
@@ -124,12 +119,12 @@ async def serve(
         registry = resources.Registry(each.resource for each in builtins.BUILTINS)
         _follow_definitions(held, registry)
         written = objects.Objects(held, source, establish=_establisher(registry, source))
-        await _bootstrap(written, manifests)
+        await bootstrap.ensure_all(written, manifests)
         cleaning = janitor.Janitor(held, written, registry=registry, clock=clock)
         cleaning.start()
         stack.push_async_callback(cleaning.stop)
         renewing = asyncio.create_task(
-            _keep_certificate(data_dir, identity, names=_names(host), source=source)
+            _keep_certificate(data_dir, identity, names=addresses.names(host), source=source)
         )
         stack.push_async_callback(_ended, renewing)
         below = subresources.Subresources(held, written, clock=clock, source=source)
@@ -188,8 +183,8 @@ async def _listen(
         )
     except (OSError, UnicodeError) as error:  # UnicodeError: a name that is none
         raise errors.UsageError(
-            f"cannot listen on {host}:{port}: {_why(error)}: choose another --api-addr, or port 0 "
-            "for a free one"
+            f"cannot listen on {host}:{port}: {addresses.why(error)}: choose another "
+            "--api-addr, or port 0 for a free one"
         ) from error
 
     async def close() -> None:
@@ -199,11 +194,11 @@ async def _listen(
 
     stack.push_async_callback(close)
     bound = opened.sockets[0].getsockname()
-    if not _is_loopback(host):
+    if not addresses.is_loopback(host):
         _logger.warning(
             "the API listens on %s, beyond this machine: whoever has a token can use it", host
         )
-    shown = _reachable(host, bound[0])
+    shown = addresses.reachable(host, bound[0])
     return f"[{shown}]:{bound[1]}" if ":" in shown else f"{shown}:{bound[1]}"
 
 
@@ -229,45 +224,6 @@ async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
-
-
-async def _bootstrap(written: objects.Objects, manifests: Sequence[Mapping[str, Any]]) -> None:
-    """Make the first namespaces and definitions, and renew definitions that have changed."""
-    for name in NAMESPACES:
-        metadata = {"name": name}
-        await _ensure(written, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-    for manifest in manifests:
-        await _ensure(written, manifest)
-
-
-async def _ensure(written: objects.Objects, manifest: Mapping[str, Any]) -> None:
-    group = str(manifest["apiVersion"]).rpartition("/")[0]
-    builtin = builtins.find(group, manifest["kind"])
-    if builtin is None:
-        raise errors.UsageError(f"{manifest['kind']} cannot be among the first manifests")
-    kind = kinds.Kind.of(builtin.resource, builtin.resource.versions[0])
-    options = requests.WriteOptions(manager=MANAGER, validation="Ignore")
-    wanted = bodies.Decoded(_copied(manifest))
-    try:
-        await written.create(kind, "", wanted, options)
-    except errors.APIStatusError as error:
-        if error.reason != "AlreadyExists":
-            raise
-    else:
-        return
-    if "spec" not in manifest:
-        return
-    key = records.Key(kind.resource.stored_as, "", manifest["metadata"]["name"])
-    update = objects.Update(kind, key, options)
-    await written.update(
-        update,
-        lambda present: bodies.Decoded({**(present or {}), "spec": _copied(manifest)["spec"]}),
-    )
-
-
-def _copied(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    copied: dict[str, Any] = bodies.decode(records.encode_all(manifest), content_type="").value
-    return copied
 
 
 def _follow_definitions(held: store.Store, registry: resources.Registry) -> None:
@@ -319,31 +275,3 @@ def _lock(data_dir: pathlib.Path) -> Callable[[], None]:
             f"{data_dir} is in use by another process: stop that one, or choose another --data-dir"
         ) from error
     return lambda: os.close(descriptor)
-
-
-def _why(error: OSError | UnicodeError) -> str:
-    """What is wrong with an address: asyncio's own text repeats it."""
-    if isinstance(error, UnicodeError):
-        return "that is no host name"
-    number = error.errno or 0
-    return os.strerror(number) if number > 0 else error.strerror or str(error)
-
-
-def _names(host: str) -> tuple[str, ...]:
-    return () if host in {"", "0.0.0.0", "::"} else (host,)  # noqa: S104 - compared, not bound
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _reachable(host: str, bound: str) -> str:
-    """The name under which this machine's own clients reach the listener."""
-    if host == "localhost" or not _names(host):
-        return "localhost" if host == "localhost" else LOOPBACK
-    return bound
