@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import resource
 import shutil
 import ssl
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 from cryptography import x509
 
 from ocisource import errors
-from ocisource.apiserver import certificates, janitor, objects, server
+from ocisource.apiserver import certificates, janitor, objects, server, transport
 from ocisource.apiserver.history import database, records, store
 from tests.apiserver import conftest
 
@@ -233,6 +234,21 @@ async def shown(api: conftest.Api, context: ssl.SSLContext) -> int:
     finally:
         writer.close()
         await writer.wait_closed()
+
+
+async def test_many_may_watch_whatever_the_limit_was(
+    tmp_path: pathlib.Path, start: Starter
+) -> None:
+    """The soft limit of open files goes up to the hard one, within reason."""
+    kind = resource.RLIMIT_NOFILE
+    soft, hard = resource.getrlimit(kind)
+    wanted = min(each for each in (hard, transport.MAX_FILES) if each != resource.RLIM_INFINITY)
+    resource.setrlimit(kind, (wanted // 2, hard))
+    try:
+        async with start(tmp_path):
+            assert resource.getrlimit(kind) == (wanted, hard)
+    finally:
+        resource.setrlimit(kind, (soft, hard))
 
 
 async def test_an_address_in_use_is_told_once(tmp_path: pathlib.Path, start: Starter) -> None:

@@ -102,6 +102,7 @@ async def serve(
     and UsageError when the address cannot be listened on.
     """
     source = source or SystemSource()
+    transport.allow_connections()
     async with contextlib.AsyncExitStack() as stack:
         await asyncio.to_thread(_prepare, data_dir)
         stack.callback(_lock(data_dir))
