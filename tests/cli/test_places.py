@@ -26,13 +26,14 @@ def test_a_new_folder_is_private(tmp_path: pathlib.Path) -> None:
         assert mode(places.own(folder)) == 0o700
 
 
-def test_a_folder_of_others_is_left_alone(tmp_path: pathlib.Path) -> None:
-    """Whoever names /tmp by mistake does not lock everybody out of it."""
-    tmp_path.chmod(0o1777)
+@pytest.mark.parametrize("before", [0o777, 0o755, 0o750])
+def test_a_folder_of_others_is_left_alone(tmp_path: pathlib.Path, before: int) -> None:
+    """Whoever names /tmp or the working folder by mistake does not lock others out of it."""
+    tmp_path.chmod(before)
     (tmp_path / "of somebody").touch()
     with pytest.raises(errors.UsageError, match="holds other files and is open to other users"):
         places.own(tmp_path)
-    assert mode(tmp_path) == 0o777
+    assert mode(tmp_path) == before
 
 
 def test_a_private_folder_may_hold_anything(tmp_path: pathlib.Path) -> None:

@@ -139,18 +139,3 @@ def test_nobody_has_a_home(
     assert result.err.startswith("✗ no Kubernetes configuration found")
     assert remote.access(environ={}).keychain is not None
     assert shell("build", "artifact", "-p", str(tmp_path)).code == 0
-
-
-def test_a_folder_with_something_in_it_keeps_its_mode(tmp_path: pathlib.Path) -> None:
-    """`--data-dir .` does not shut others out of a folder that was there; a new one is private."""
-    theirs = tmp_path / "theirs"
-    theirs.mkdir()
-    (theirs / "file").touch()
-    theirs.chmod(0o755)
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    empty.chmod(0o755)
-    modes = [
-        places.private(path).stat().st_mode & 0o777 for path in (theirs, empty, tmp_path / "new")
-    ]
-    assert modes == [0o755, 0o700, 0o700]

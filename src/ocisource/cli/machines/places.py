@@ -13,9 +13,7 @@ from ocisource.cli import flags
 API_ADDRESS = "127.0.0.1:7443"
 KUBECONFIG = "kubeconfig"
 LOGS = "logs"
-_MARKS = frozenset(
-    {KUBECONFIG, LOGS, "apiserver.db", "pki"}
-)  # of which one is in every data folder
+_MARKS = frozenset({KUBECONFIG, LOGS, "apiserver.db", "pki"})  # one is in every data folder
 
 
 def default_data_dir() -> pathlib.Path:
@@ -30,9 +28,13 @@ def default_data_dir() -> pathlib.Path:
 
 
 def own(folder: pathlib.Path) -> pathlib.Path:
-    """Make a data folder private, unless others use it, as they do ``/tmp``; raises UsageError."""
+    """Make a data folder private; raises UsageError for one that is not ours to close.
+
+    That is one which others may look into and which holds other things: ``/tmp``, ``/var/lib``, or
+    the folder that somebody works in.
+    """
     try:
-        is_open = folder.is_dir() and folder.stat().st_mode & stat.S_IRWXO
+        is_open = folder.is_dir() and folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
         names = {path.name for path in folder.iterdir()} if is_open else set()
     except OSError:
         names = set()  # told by what follows
@@ -45,15 +47,10 @@ def own(folder: pathlib.Path) -> pathlib.Path:
 
 
 def private(folder: pathlib.Path) -> pathlib.Path:
-    """Make a folder that only its owner may look into; raises UsageError.
-
-    One that holds something already keeps its mode: it may be anybody's, such as ``.`` or
-    ``/var/lib``, and each file in it that holds a secret is private by itself.
-    """
+    """Make a folder that only its owner may look into; raises UsageError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not any(folder.iterdir()):
-            folder.chmod(0o700)
+        folder.chmod(0o700)
     except OSError as error:
         raise errors.UsageError(
             f"--data-dir {folder}: {error.strerror}; choose a folder you may write to"
