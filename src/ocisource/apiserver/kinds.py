@@ -56,7 +56,13 @@ class CustomRules:
         return decoded, unknown
 
     def prepare(self, obj: Object, old: Object | None) -> None:
-        """Nothing beyond what every object gets."""
+        """Fill in the defaults of what is written apart, such as a new object's status.
+
+        What the writer said of it was dropped; kube-apiserver fills it in when it reads what it
+        has stored.
+        """
+        if self._structural is not None:
+            self._structural.default(obj)
 
     def check(self, obj: Object, old: Object | None) -> list[fielderrors.FieldError]:
         """Metadata, then the schema."""
