@@ -13,6 +13,7 @@ An entry's place in the order of a walk is its *key*, the cleaned path with NUL 
 compare as bytes the way Go's ``filepath.Walk`` visits a tree.
 """
 
+import struct
 from zlib import adler32
 
 from ocisource import errors
@@ -27,9 +28,10 @@ Entry = tuple[bytes, int, int, int]
 """Key, offset of the data in the stream, kind, bytes of data. A plain tuple: there are many."""
 
 _ZEROS = bytes(BLOCK)
+_FIELDS = struct.Struct("100x 8s 16x 12s 12x 8s B 355x")  # mode, size, checksum, type
 _ANY_EXECUTE = 0o111
 _SLASH, _BACKSLASH = b"/\\"
-_SUSPECT_ENDS = (b"/", b".")
+_SUSPECT_ENDS = b"/."
 _LONG_NAME, _LONG_LINK, _PAX, _SOLARIS_PAX, _GLOBAL_PAX = b"LKxXg"
 _META = frozenset((_LONG_NAME, _LONG_LINK, _PAX, _SOLARIS_PAX, _GLOBAL_PAX))
 _LINKS = {headers.HARD_LINK: "hard link", headers.SYMLINK: "symlink"}
@@ -41,6 +43,7 @@ _REFUSED = {
     ord("M"): "part of a multi-volume archive",
 }
 _MAX_MODES = 512  # distinct mode fields remembered
+_MAX_SUMS = 8192  # distinct checksum fields remembered: headers of one layer are much alike
 
 
 class Index:
@@ -70,6 +73,7 @@ class Index:
         "_modes",
         "_next",
         "_records",
+        "_sums",
         "ignore_files",
         "is_ordered",
         "length",
@@ -93,6 +97,7 @@ class Index:
         self._has_long_link = False
         self._records: pax.Records | None = None
         self._modes: dict[bytes, int] = {}
+        self._sums: dict[bytes, int] = {}
         self._last_key = b""
         self.length = 0
         self.is_ordered = True
@@ -149,21 +154,21 @@ class Index:
         position = self._next - base
         end = len(window) - BLOCK + 1
         modes = self._modes
+        sums = self._sums
         last = self._last_key
         append = found.append
         checksum = adler32
+        fields = _FIELDS.unpack
         allowed = self._allowed_size - base
         allowed_name = self._allowed_name
         is_plain = not self._is_awaited
         count = 0
         while position < end:
             header = window[position : position + 512]
-            # Adler-32's low half is 1 + the sum of bytes modulo 65521, which ASCII cannot reach;
-            # the checksum field itself counts as eight spaces.
-            digits = header[148:154]
-            wanted = int(digits, 8) if digits.isdigit() and not header[154] else -1
-            total = (checksum(header) & 0xFFFF) - (checksum(header[148:156]) & 0xFFFF) + 256
-            if total != wanted or not header.isascii():
+            # Adler-32's low half is 1 + the sum of bytes modulo 65521, which ASCII cannot reach.
+            mode, digits, field, kind = fields(header)
+            wanted = sums.get(field) or self._sum(field)
+            if checksum(header) & 0xFFFF != wanted or not header.isascii():
                 if header == _ZEROS:
                     position += 512
                     if self._has_zeros:
@@ -175,18 +180,19 @@ class Index:
                     headers.check(header)
             if self._has_zeros:
                 raise headers.corrupt("a lone zero block amid the archive")
-            digits = header[124:136].rstrip(b" \0")
-            size = int(digits, 8) if digits.isdigit() else headers.number(header[124:136])
-            mode = header[100:108]
-            file_kind = modes[mode] if mode in modes else self._mode(mode)
-            kind = header[156]
+            plain = digits.rstrip(b" \0")
+            size = int(plain, 8) if plain.isdigit() else headers.number(digits)
+            file_kind = modes.get(mode)
+            if file_kind is None:
+                file_kind = self._mode(mode)
             if kind != headers.REGULAR and kind in _META:
                 position += 512
                 self._begin(kind, size)
                 break
             if is_plain and not header[345]:
-                length = header.find(0, 0, _NAME)
-                name = header[:length] if length >= 0 else header[:_NAME]
+                name = header.partition(b"\0")[0]
+                if len(name) > _NAME:
+                    name = header[:_NAME]
             else:
                 name, size = self._named(header, size)
                 is_plain = True
@@ -194,7 +200,7 @@ class Index:
                 # rpartition: the quickest way to look for two bytes
                 not name
                 or name[0] == _SLASH
-                or name.endswith(_SUSPECT_ENDS)
+                or name[-1] in _SUSPECT_ENDS
                 or name.rpartition(b"./")[1]
                 or name.rpartition(b"//")[1]
                 or _BACKSLASH in name
@@ -286,6 +292,19 @@ class Index:
             if self._records is not None:
                 raise headers.corrupt("two PAX headers for one entry")
             self._records = pax.parse(body, is_global=False)
+
+    def _sum(self, field: bytes) -> int:
+        """What Adler-32's low half must be for a header with this checksum field.
+
+        The field itself counts as eight spaces. -1: it is not written the usual way.
+        """
+        digits = field[:6]
+        wanted = -1
+        if digits.isdigit() and not field[6]:
+            wanted = int(digits, 8) - 8 * ord(" ") + sum(field) + 1
+        if len(self._sums) < _MAX_SUMS:
+            self._sums[field] = wanted
+        return wanted
 
     def _mode(self, field: bytes) -> int:
         kind = EXECUTABLE if headers.number(field) & _ANY_EXECUTE else FILE
