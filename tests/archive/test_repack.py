@@ -315,7 +315,8 @@ def test_the_compressor_gets_blocks_of_one_size(
 
     monkeypatch.setattr(packer.Packer, "_pack", watched)
     rng = random.Random(5)
-    files = _forest(rng, count=40)
+    # Those over 64 KiB are handed on in pieces, and padded.
+    files = _forest(rng, count=40) | {f"large/{n}": rng.randbytes(70_000 + n) for n in range(20)}
     for memory_bound in (0, 1 << 30):
         seen.clear()
         blob = layers.layer(*layers.tree(files))

@@ -45,3 +45,22 @@ def test_a_full_disk_is_a_storage_error() -> None:
         pytest.raises(errors.StorageError, match="no space left on device; make room"),
     ):
         spool.write(full, b"data")
+
+
+def test_pieces_from_the_file_end_where_the_reader_s_blocks_do(tmp_path: pathlib.Path) -> None:
+    """After a first piece that fills the block begun, each is a block; the last is the rest."""
+    with spool.Spool(tmp_path, memory_bound=0) as held:
+        for start in range(0, len(DATA), WINDOW):
+            held.add(DATA[start : start + WINDOW])
+        lengths = [len(piece) for piece in held.pieces(512, 3 * WINDOW, first=1000)]
+        assert lengths == [1000, WINDOW, WINDOW, WINDOW - 1000]
+        # A header may have filled the block already.
+        assert b"".join(held.pieces(512, 3 * WINDOW, first=-24)) == DATA[512 : 512 + 3 * WINDOW]
+
+
+def test_a_temporary_file_cut_short_is_a_storage_error(tmp_path: pathlib.Path) -> None:
+    """Nobody else should touch it; if somebody does, nothing is packed from what is left."""
+    with spool.Spool(tmp_path, memory_bound=0) as held:
+        held.add(DATA[:WINDOW])
+        with pytest.raises(errors.StorageError, match="cut short"):
+            held.data(WINDOW - 100, 200)

@@ -25,8 +25,8 @@ class Data(Protocol):
         """At most spool.SMALL bytes."""
         ...
 
-    def pieces(self, offset: int, size: int) -> Iterator[memoryview]:
-        """More than that, in pieces."""
+    def pieces(self, offset: int, size: int, *, first: int) -> Iterator[spool.Piece]:
+        """More than that, in pieces; one that ends ``first`` bytes on spares a copy."""
         ...
 
 
@@ -90,15 +90,15 @@ class Tree:
             count += 1
             head = header(templates[kind], key.replace(b"\0", b"/"), size)
             append(head)
-            pending += len(head) + (size + 511 & -512)
+            pending += len(head)
             if size <= small:
                 append(read(offset, size))
-                append(padding[size & 511])
             else:
-                pending -= size
-                for piece in source.pieces(offset, size):
+                for piece in source.pieces(offset, size, first=full - pending):
                     pending = self._out.put(piece, pending)
-                append(padding[size & 511])
+                pending -= size
+            append(padding[size & 511])
+            pending += size + 511 & -512
             if pending >= full:
                 pending = self._out.cut(pending)
         self._pending = pending

@@ -2,7 +2,7 @@
 
 The file has no name (it is unlinked at once), so nothing is left behind by a crash.
 
-Raises StorageError when the file cannot be written.
+Raises StorageError when the file cannot be written or read.
 """
 
 import os
@@ -16,6 +16,8 @@ from ocisource.archive.compression import WINDOW
 
 COPIED = 2048  # bytes; up to here a copy is cheaper than a view
 SMALL = 64 << 10  # bytes; below it an entry's data is handed over in one piece
+
+Piece = bytes | memoryview
 
 
 def temporary_file(directory: Path) -> BinaryIO:
@@ -98,19 +100,31 @@ class Spool:
             else window[start : start + size]
         )
 
-    def pieces(self, offset: int, size: int) -> Iterator[memoryview]:
-        """``size`` bytes from ``offset`` on, in pieces."""
+    def pieces(self, offset: int, size: int, *, first: int = WINDOW) -> Iterator[Piece]:
+        """``size`` bytes from ``offset`` on, in pieces.
+
+        Those from the file end where the reader wants them to, ``first`` bytes on and every WINDOW
+        bytes after that: whoever fills blocks need not put them together from two.
+        """
         end = offset + size
+        wanted = offset + first
         while offset < end:
             number, start = divmod(offset, WINDOW)
-            length = min(WINDOW - start, end - offset)
             if number < len(self._windows):
-                yield memoryview(self._windows[number])[start : start + length]
+                piece: Piece = memoryview(self._windows[number])[start : start + end - offset]
             else:
-                yield memoryview(self._read(offset, length))
-            offset += length
+                length = (wanted - offset) % WINDOW or WINDOW
+                piece = self._read(offset, min(length, end - offset))
+            yield piece
+            offset += len(piece)
 
     def _read(self, offset: int, size: int) -> bytes:
         """Bytes of windows that are in the file."""
         assert self._file is not None
-        return os.pread(self._file.fileno(), size, offset - len(self._windows) * WINDOW)
+        try:
+            data = os.pread(self._file.fileno(), size, offset - len(self._windows) * WINDOW)
+        except OSError as exc:
+            raise _failed(exc) from exc
+        if len(data) != size:
+            raise errors.StorageError("failed to spool the layer: its temporary file was cut short")
+        return data

@@ -16,7 +16,16 @@ class Tape:
     ``held`` are windows that ``index`` has read already and whose entries the caller has.
     """
 
-    __slots__ = ("_base", "_fresh", "_held", "_index", "_is_order_needed", "_rest", "_window")
+    __slots__ = (
+        "_base",
+        "_fresh",
+        "_held",
+        "_index",
+        "_is_order_needed",
+        "_rest",
+        "_view",
+        "_window",
+    )
 
     def __init__(
         self,
@@ -30,6 +39,7 @@ class Tape:
         self._index = index
         self._held = (held or [])[::-1]
         self._window = self._held.pop() if self._held else b""
+        self._view = memoryview(self._window)
         self._base = 0  # of the window in the stream
         self._fresh: list[untar.Entry] = []
         self._is_order_needed = is_order_needed
@@ -50,12 +60,11 @@ class Tape:
     def _wind(self) -> bool:
         """Go to the next window; False at the end of the stream."""
         self._base += len(self._window)
-        if self._held:
-            self._window = self._held.pop()
-            return True
-        self._window = next(self._rest, b"")
-        if not self._window:
-            return False
+        is_read = bool(self._held)
+        self._window = self._held.pop() if is_read else next(self._rest, b"")
+        self._view = memoryview(self._window)
+        if is_read or not self._window:
+            return is_read
         self._fresh = self._index.feed(self._window)
         if self._is_order_needed and not self._index.is_streamable:
             raise NotStreamableError
@@ -73,10 +82,16 @@ class Tape:
         if end > len(self._window):
             return b"".join(self.pieces(offset, size))
         if size > spool.COPIED:
-            return memoryview(self._window)[start:end]
+            return self._view[start:end]
         return self._window[start:end]
 
-    def pieces(self, offset: int, size: int) -> Iterator[memoryview]:
+    def pieces(
+        self,
+        offset: int,
+        size: int,
+        *,
+        first: int = 0,  # noqa: ARG002 - windows come as they are
+    ) -> Iterator[memoryview]:
         """Bytes not before those asked for last, in pieces."""
         while size:
             start = offset - self._base
@@ -84,7 +99,7 @@ class Tape:
                 if not self._wind():
                     raise errors.CorruptArchiveError("tar error: unexpected EOF")
                 continue
-            piece = memoryview(self._window)[start : start + size]
+            piece = self._view[start : start + size]
             offset += len(piece)
             size -= len(piece)
             yield piece
