@@ -259,7 +259,7 @@ def test_a_file_that_cannot_be_read_counts_as_altered(
     again = shelf.create(local.root, clock)
 
     def refuse(number: int) -> Callable[..., digests.Digest]:
-        def failing(_descriptor: int) -> digests.Digest:
+        def failing(_descriptor: int, **_options: object) -> digests.Digest:
             raise OSError(number, os.strerror(number))
 
         return failing
@@ -279,7 +279,7 @@ def test_unreadable_content_is_not_reused(
     shelf.put(local, b"old", shelf.OTHER)
     place: blobs.Blobs = local._place.blobs
 
-    def failing(_descriptor: int) -> digests.Digest:
+    def failing(_descriptor: int, **_options: object) -> digests.Digest:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as patch:

@@ -100,7 +100,7 @@ def test_reuse_reads_the_content_whatever_its_signature_says(
     shelf.put(local, b"hello", shelf.OTHER)
     assert local.check(shelf.OTHER, _HELLO) is store.Health.OK
     rotten = digests.Digest.of(b"rotten")
-    monkeypatch.setattr(integrity, "hash_descriptor", lambda _descriptor: rotten)
+    monkeypatch.setattr(integrity, "hash_descriptor", lambda _descriptor, **_: rotten)
     shelf.put(local, b"hello")
     inodes = {(local.root / path).stat().st_ino for path in (shelf.PATH, shelf.OTHER)}
     assert len(inodes) == 2
@@ -195,7 +195,7 @@ def test_a_file_that_is_well_is_not_read_twice(
     shelf.put(local, b"hello")
     assert local.check(shelf.PATH, _HELLO) is store.Health.OK
 
-    def refuse(_descriptor: int) -> digests.Digest:
+    def refuse(_descriptor: int, **_options: object) -> digests.Digest:
         raise AssertionError("the file was read again")
 
     monkeypatch.setattr(integrity, "hash_descriptor", refuse)
@@ -210,7 +210,7 @@ def test_names_added_by_the_store_itself_do_not_cost_a_reading(
     assert local.check(shelf.PATH, _HELLO) is store.Health.OK
     shelf.put(local, b"hello", shelf.OTHER)
     reads: list[int] = []
-    monkeypatch.setattr(integrity, "hash_descriptor", reads.append)
+    monkeypatch.setattr(integrity, "hash_descriptor", lambda number, **_: reads.append(number))
     assert local.check(shelf.PATH, _HELLO) is store.Health.OK
     assert reads == []
 

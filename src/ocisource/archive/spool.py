@@ -41,7 +41,7 @@ def write(file: BinaryIO, data: bytes) -> None:
 def _failed(exc: OSError) -> errors.StorageError:
     reason = os.strerror(exc.errno).lower() if exc.errno else str(exc)
     return errors.StorageError(
-        f"failed to spool the layer: {reason}; make room in the folder for temporary files"
+        f"failed to spool the layer: {reason}; make room in the folder for temporary files (TMPDIR)"
     )
 
 

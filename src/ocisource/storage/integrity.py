@@ -77,10 +77,15 @@ class Ledger:
             return None
         return known.digest
 
-    def read(self, descriptor: int) -> digests.Digest:
-        """Read the whole file and remember its digest; raises OSError."""
+    def read(
+        self, descriptor: int, *, on_block: Callable[[int], object] = lambda _size: None
+    ) -> digests.Digest:
+        """Read the whole file and remember its digest; raises OSError.
+
+        ``on_block`` is told how many bytes each block has; what it raises ends the reading.
+        """
         before = Signature.of(os.fstat(descriptor))
-        found = hash_descriptor(descriptor)
+        found = hash_descriptor(descriptor, on_block=on_block)
         # Another name given to the inode meanwhile changes ctime: the bytes read are still what
         # they were, but the signature cannot vouch for them.
         if Signature.of(os.fstat(descriptor)) == before:
@@ -109,11 +114,14 @@ class Ledger:
             self._known.pop((signature.device, signature.inode), None)
 
 
-def hash_descriptor(descriptor: int) -> digests.Digest:
+def hash_descriptor(
+    descriptor: int, *, on_block: Callable[[int], object] = lambda _size: None
+) -> digests.Digest:
     """Digest of an open file from its first to its last byte; raises OSError."""
     hasher = digests.Hasher()
     position = 0
     while block := os.pread(descriptor, BLOCK, position):
         hasher.update(block)
         position += len(block)
+        on_block(len(block))
     return hasher.digest

@@ -84,11 +84,18 @@ class Upkeep:
         is_cancelled: Callable[[], bool],
         rate: float,
     ) -> tuple[str, ...]:
-        """Read every file with a record again, at ``rate`` bytes per second.
+        """Read every file with a record again, at ``rate`` bytes per second, block by block.
 
         Returns the paths whose bytes are not those of the record; check() reports them as altered
-        from now on. A content with several names is read once. Raises sqlite3.Error.
+        from now on. A content with several names is read once; called off, reading ends after the
+        block. Raises sqlite3.Error.
         """
+
+        def pace(size: int) -> None:
+            if is_cancelled():
+                raise _CalledOffError
+            sleep(size / rate)
+
         altered: list[str] = []
         seen: dict[tuple[int, int], digests.Digest | None] = {}
         for path in self._place.index.paths():
@@ -97,29 +104,38 @@ class Upkeep:
             record = self._place.index.get(path)
             if record is None:
                 continue
-            size, found = self._reread(path, seen)
-            if found not in (None, record.digest):
+            try:
+                found = self._reread(path, seen, pace)
+            except _CalledOffError:
+                break
+            # A file that was replaced meanwhile is another one, not a bad one.
+            if found not in (None, record.digest) and self._place.index.get(path) == record:
                 _log.warning("stored file %s was altered: it is %s", path, found)
                 altered.append(path)
-            sleep(size / rate)
         return tuple(altered)
 
     def _reread(
-        self, path: str, seen: dict[tuple[int, int], digests.Digest | None]
-    ) -> tuple[int, digests.Digest | None]:
-        """Bytes read, and the digest found (None: the file is gone or cannot be read)."""
+        self,
+        path: str,
+        seen: dict[tuple[int, int], digests.Digest | None],
+        pace: Callable[[int], None],
+    ) -> digests.Digest | None:
+        """The digest found; None: the file is gone or cannot be read."""
         try:
             descriptor = paths.open_file(self._place.root, path)
         except OSError:
-            return 0, None
+            return None
         try:
             result = os.fstat(descriptor)
             inode = (result.st_dev, result.st_ino)
-            if inode in seen:
-                return 0, seen[inode]
-            seen[inode] = self._place.ledger.read(descriptor)
-            return result.st_size, seen[inode]
+            if inode not in seen:
+                seen[inode] = self._place.ledger.read(descriptor, on_block=pace)
+            return seen[inode]
         except OSError:
-            return 0, None
+            return None
         finally:
             os.close(descriptor)
+
+
+class _CalledOffError(Exception):
+    """The scrub was called off while a file was being read."""
