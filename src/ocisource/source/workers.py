@@ -8,11 +8,14 @@ import asyncio
 import concurrent.futures
 import contextlib
 import os
+import pathlib
 import threading
 import typing
 from collections.abc import Callable
 
 BLOCKING_THREADS = 8
+MAX_PACKERS = 8  # each may hold 64 MiB; a pod's memory does not grow with its node's cores
+_QUOTA = pathlib.Path("/sys/fs/cgroup/cpu.max")  # cgroup v2: "{microseconds or max} {period}"
 
 T = typing.TypeVar("T")
 
@@ -22,7 +25,7 @@ class Workers:
 
     def __init__(self, *, packers: int | None = None, blocking: int = BLOCKING_THREADS) -> None:
         self._packers = concurrent.futures.ThreadPoolExecutor(
-            max_workers=packers or os.cpu_count() or 1, thread_name_prefix="packer"
+            max_workers=packers or packer_threads(), thread_name_prefix="packer"
         )
         self._blocking = concurrent.futures.ThreadPoolExecutor(
             max_workers=blocking, thread_name_prefix="blocking"
@@ -69,6 +72,24 @@ class Workers:
         """Wait for the threads to finish what they have begun."""
         await asyncio.to_thread(self._packers.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._blocking.shutdown)
+
+
+def packer_threads(
+    *, cores: int | None = None, quota: pathlib.Path = _QUOTA, most: int = MAX_PACKERS
+) -> int:
+    """How many packers there should be: one per core that this process may use, few in any case.
+
+    ``cores`` are those it may run on; a container's CPU limit (``quota``) may be less than that.
+    """
+    if cores is None:
+        can_tell = hasattr(os, "sched_getaffinity")
+        cores = len(os.sched_getaffinity(0)) if can_tell else os.cpu_count() or 1
+    try:
+        allowed, period = map(int, quota.read_text().split())
+        cores = min(cores, -(-allowed // period))
+    except (OSError, ValueError, ZeroDivisionError):
+        pass  # no cgroup v2, or no limit ("max")
+    return max(1, min(cores, most))
 
 
 def _drop(done: "asyncio.Future[T]", discard: Callable[[T], object]) -> None:
