@@ -119,6 +119,21 @@ async def test_a_bad_layer_leaves_nothing(
 
 
 @pytest.mark.parametrize("is_copied", [True, False])
+async def test_a_layer_that_cannot_be_read_is_a_storage_error(
+    publisher: publish.Publisher, *, is_copied: bool
+) -> None:
+    """Its temporary file lies on a disk that fails."""
+
+    class Broken(io.BytesIO):
+        def read(self, _size: int | None = -1) -> bytes:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with pytest.raises(errors.StorageError, match="failed to read the layer: input/output error"):
+        await publisher.stage(Broken(_LAYER), _want(is_copied=is_copied))
+    assert shelf.leftovers(_local(publisher)) == []
+
+
+@pytest.mark.parametrize("is_copied", [True, False])
 async def test_a_layer_nobody_waits_for_is_given_up(
     publisher: publish.Publisher, *, is_copied: bool
 ) -> None:

@@ -15,7 +15,7 @@ from ocisource import errors
 from ocisource.archive import limits as archive_limits
 from ocisource.archive import repack
 from ocisource.source import wanted, workers
-from ocisource.storage import staging
+from ocisource.storage import failures, staging
 from ocisource.storage import store as stores
 
 COPY_BLOCK_BYTES = 256 * 1024
@@ -61,7 +61,9 @@ class Publisher:
             with contextlib.ExitStack() as on_failure:
                 on_failure.callback(stage.discard)
                 fill = _copy if want.is_copied else self._pack
-                staged = fill(blob, want, stage, is_cancelled)
+                # The layer may be a temporary file on a disk that fails.
+                with failures.reported("failed to read the layer"):
+                    staged = fill(blob, want, stage, is_cancelled)
                 on_failure.pop_all()
             return staged
 
