@@ -269,3 +269,24 @@ def test_the_standard_library_writes_the_same_stream_but_for_three_things(
             stream[start : start + 512] = block
     assert bytes(stream) == sink.tar
     assert buffer.getvalue()[len(sink.tar) :].strip(b"\0") == b""
+
+
+@pytest.mark.parametrize("memory_bound", [0, 1 << 30])
+def test_what_was_built_with_an_artifact_s_modes_is_the_artifact(
+    memory_bound: int, tmp_path: pathlib.Path
+) -> None:
+    """One tar, one file: packed from a tree or from a layer, with files of all sizes."""
+    top = tmp_path / "tree"
+    (top / "deep").mkdir(parents=True)
+    sizes = (0, 1, 511, 65_535, 65_537, 70_001, 262_144, 600_001)
+    for number, size in enumerate(sizes * 2):
+        path = top / ("deep" if number % 2 else "") / f"{number:02d}.yaml"
+        lines = (b"%d: %d\n" % (line, line * line) for line in range(number, size // 8 + 99))
+        path.write_bytes(b"".join(lines)[:size])
+        path.chmod(0o600)
+    for folder in (top, top / "deep"):
+        folder.chmod(0o750)
+    result, built = build(top)
+    again, sink = layers.packed(bytes(built.data), folder=tmp_path, memory_bound=memory_bound)
+    assert again.tar_digest == result.tar_digest
+    assert sink.data == built.data
