@@ -50,7 +50,7 @@ def _local(publisher: publish.Publisher) -> store.LocalStore:
 
 async def _published(publisher: publish.Publisher, want: wanted.Wanted) -> store.StoredFile:
     staged = await publisher.stage(io.BytesIO(_LAYER), want)
-    return await publisher.commit(staged, path=shelf.PATH, note="told again")
+    return (await publisher.commit(staged, path=shelf.PATH, note="told again")).stored
 
 
 async def test_a_layer_becomes_a_stored_file_and_the_latest(publisher: publish.Publisher) -> None:

@@ -55,7 +55,7 @@ class CustomRules:
             self._structural.default(decoded)
         return decoded, unknown
 
-    def prepare(self, obj: Object, old: Object | None) -> None:
+    def prepare(self, obj: Object, old: Object | None) -> None:  # noqa: ARG002 - the shape of Rules
         """Fill in the defaults of what is written apart, such as a new object's status.
 
         What the writer said of it was dropped; kube-apiserver fills it in when it reads what it
