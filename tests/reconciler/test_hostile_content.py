@@ -1,8 +1,10 @@
 """Content that must never become an artifact; the last good one stays served."""
 
 import asyncio
+import errno
 import io
 import tarfile
+import tempfile
 import threading
 import urllib.request
 from collections.abc import Callable
@@ -110,6 +112,49 @@ async def test_a_blob_that_is_not_what_was_promised_never_becomes_an_artifact(
             hostile.heal()
             healed = await world.ready()
     assert world.stored(healed) == {"good.yaml": b"good: 1\n"}
+
+
+async def test_a_layer_larger_than_what_it_may_unpack_to_is_not_even_fetched(world: World) -> None:
+    """A registry may state any size, and would fill the disk with it; the flag is named."""
+    async with (
+        simulators.Simulator() as hostile,
+        world.controller(max_unpacked_size=len(GOOD) - 1),
+    ):
+        hostile.add_image("podinfo", "latest", layers=[GOOD])
+        await world.declare(url=f"oci://{hostile.host}/podinfo")
+        obj = await world.failed(LAYER_FAILED)
+        assert not any("/blobs/" in seen.path for seen in hostile.seen)
+    assert worlds.state(obj)["Ready"][2] == (
+        f"failed to extract the first layer from artifact: the layer of {len(GOOD)} bytes is "
+        f"bigger than max archive size of {len(GOOD) - 1} bytes; raise --max-unpacked-size to "
+        "allow it"
+    )
+
+
+async def test_a_layer_that_finds_no_room_on_its_way_is_a_failure_of_storage(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The registry is not to blame: the condition is StorageOperationFailed, and says where."""
+
+    class Full(tempfile.SpooledTemporaryFile[bytes]):
+        def write(self, _: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with simulators.Simulator() as good, world.controller():
+        good.add_image("podinfo", "latest", layers=[GOOD])
+        with monkeypatch.context() as patched:
+            patched.setattr(tempfile, "SpooledTemporaryFile", Full)
+            await world.declare(url=f"oci://{good.host}/podinfo")
+            obj = await world.failed("ArchiveOperationFailed")
+        state = worlds.state(obj)
+        assert state["StorageOperationFailed"][1] == "ArchiveOperationFailed"
+        assert "FetchFailed" not in state
+        assert state["Ready"][2].startswith(
+            "unable to archive artifact to storage: failed to spool the layer in "
+        )
+        assert state["Ready"][2].endswith("make room there, or name another folder in TMPDIR")
+        await world.request("podinfo", "again")
+        await world.ready()
 
 
 async def test_a_registry_that_never_answers_is_given_up_after_the_timeout(world: World) -> None:

@@ -46,6 +46,18 @@ def oversized(limits: Limits, name: bytes | None = None) -> errors.LimitExceeded
     )
 
 
+def check_packed(limits: Limits, size: int) -> None:
+    """Refuse a layer whose packed ``size`` alone is more than it may unpack to.
+
+    A registry may state any size, and would fill the disk with it; raises LimitExceededError.
+    """
+    if size > bound(limits.unpacked_bytes):
+        raise errors.LimitExceededError(
+            f"the layer of {size} bytes is bigger than max archive size of "
+            f"{limits.unpacked_bytes} bytes; raise --max-unpacked-size to allow it"
+        )
+
+
 def overcrowded(limits: Limits) -> errors.LimitExceededError:
     """The error for too many entries."""
     return errors.LimitExceededError(

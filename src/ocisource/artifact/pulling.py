@@ -84,7 +84,12 @@ async def pull(
     goal = pathlib.Path(folder)
     check_folder(goal)
     async with fetched(
-        url, media_type=media_type, platform=platform, access=access, progress=progress
+        url,
+        media_type=media_type,
+        platform=platform,
+        limits=limits,
+        access=access,
+        progress=progress,
     ) as found:
         if is_copied:
             result = extract.Extracted(1, {})
@@ -108,6 +113,7 @@ async def fetched(
     *,
     media_type: str = "",
     platform: str = "linux/amd64",
+    limits: archive_limits.Limits = _LIMITS,
     access: registry.Access | None = None,
     progress: remote.Progress = remote.no_progress,
 ) -> AsyncIterator[Fetched]:
@@ -120,7 +126,9 @@ async def fetched(
         layer = manifests.select_layer(image, media_type or None)
         watched = _Watched(there, layer.size, progress)
         spool = pathlib.Path(tempfile.gettempdir())
-        with await source_pull.blob(watched, layer, spool_dir=spool) as file:
+        with await source_pull.blob(
+            watched, layer, spool_dir=spool, limits=limits
+        ) as file:
             yield Fetched(wanted, digest, image, layer, file)
 
 

@@ -201,7 +201,13 @@ class Fetcher:
         with steps.step(reasons.FETCH_FAILED, layer_failed, ""):
             layer = manifest.select_layer(image, want.wanted.media_type or None)
         async with limit.step(layer_failed, "failed to extract the first layer from artifact"):
-            blob = await pull.blob(remote, layer, spool_dir=self.publisher.spool_dir)
+            with _storing("unable to archive artifact to storage", of=errors.StorageError):
+                blob = await pull.blob(
+                    remote,
+                    layer,
+                    spool_dir=self.publisher.spool_dir,
+                    limits=self.publisher.limits,
+                )
         return _Pulled(
             layer=blob,
             annotations=dict(image.annotations),
@@ -290,8 +296,12 @@ class Fetcher:
         )
 
 
-def _storing(prefix: str) -> typing.ContextManager[None]:
-    return steps.step(reasons.STORAGE_OPERATION_FAILED, reasons.ARCHIVE_OPERATION_FAILED, prefix)
+def _storing(
+    prefix: str, *, of: type[errors.OcisourceError] = errors.OcisourceError
+) -> typing.ContextManager[None]:
+    return steps.step(
+        reasons.STORAGE_OPERATION_FAILED, reasons.ARCHIVE_OPERATION_FAILED, prefix, of=of
+    )
 
 
 def _is_same(newest: ocirepository.OCIRepository, run: ocirepository.OCIRepository) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 from ocisource import digest as digests
 from ocisource import errors
+from ocisource.archive import limits as archive_limits
 from ocisource.oci import manifest as manifests
 from ocisource.source import resolve
 
@@ -55,12 +56,18 @@ def parse_image(media_type: str, body: bytes) -> manifests.Manifest:
 
 
 async def blob(
-    remote: Remote, layer: manifests.Descriptor, *, spool_dir: pathlib.Path
+    remote: Remote,
+    layer: manifests.Descriptor,
+    *,
+    spool_dir: pathlib.Path,
+    limits: archive_limits.Limits,
 ) -> typing.BinaryIO:
     """The whole verified layer, positioned at its start; the caller closes it.
 
-    Raises ContentError if size or digest differ, RegistryError, TransportError, StorageError.
+    Raises LimitExceededError, before anything is fetched, for one that is too large; ContentError
+    if size or digest differ, RegistryError, TransportError, StorageError.
     """
+    archive_limits.check_packed(limits, layer.size)
     try:
         spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES, dir=str(spool_dir))  # noqa: SIM115
     except OSError as error:
@@ -71,7 +78,10 @@ async def blob(
             try:
                 spool.write(chunk)
             except OSError as error:
-                raise errors.StorageError(f"cannot spool a layer: {error.strerror}") from error
+                raise errors.StorageError(
+                    f"failed to spool the layer in {spool_dir}: {error.strerror}; make room there, "
+                    "or name another folder in TMPDIR"
+                ) from error
         spool.seek(0)
         on_failure.pop_all()
     return typing.cast("typing.BinaryIO", spool)

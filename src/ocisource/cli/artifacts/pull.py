@@ -48,8 +48,20 @@ _NOTES = (
     show_default=True,
     help="Files and folders it may hold.",
 )
-@click.option("--max-ratio", type=int, default=250, hidden=True)
-@click.option("--max-name-length", type=int, default=4096, hidden=True)
+@click.option(
+    "--max-ratio",
+    type=int,
+    default=250,
+    show_default=True,
+    help="How many times larger a layer may unpack to.",
+)
+@click.option(
+    "--max-name-length",
+    type=int,
+    default=4096,
+    show_default=True,
+    help="Bytes of the longest name in a layer.",
+)
 @remote.registry_options
 @shared.timeout_option
 def artifact(*, words: Sequence[str], chosen: choice.Chosen, **values: typing.Any) -> None:
