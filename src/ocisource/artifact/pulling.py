@@ -126,9 +126,7 @@ async def fetched(
         layer = manifests.select_layer(image, media_type or None)
         watched = _Watched(there, layer.size, progress)
         spool = pathlib.Path(tempfile.gettempdir())
-        with await source_pull.blob(
-            watched, layer, spool_dir=spool, limits=limits
-        ) as file:
+        with await source_pull.blob(watched, layer, spool_dir=spool, limits=limits) as file:
             yield Fetched(wanted, digest, image, layer, file)
 
 
