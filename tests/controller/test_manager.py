@@ -230,6 +230,64 @@ async def test_cancel_calls_a_run_off_and_starts_it_anew() -> None:
         assert works.sample("controller_runtime_reconcile_total", result="requeue") == 1
 
 
+async def test_a_run_called_off_twice_leaves_its_worker_as_it_was() -> None:
+    """Two newer generations while the old run tidies up: one cancellation, taken back."""
+    seen: list[str] = []
+    tidied = asyncio.Event()
+
+    async def reconcile(key: request.Request) -> request.Result:
+        if not seen:
+            seen.append("old run")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await tidied.wait()
+                seen.append("old run tidied up")
+        # A worker that still counted as cancelled could not tell its own deadline.
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await asyncio.Event().wait()
+        seen.append("new run")
+        return request.Result()
+
+    async with working(reconcile, concurrency=1) as works:
+        works.queue.add(A)
+        await faketime.settle()
+        assert works.controller.cancel(A)
+        await faketime.settle()
+        assert works.controller.cancel(A)
+        await faketime.settle()
+        tidied.set()
+        await faketime.settle()
+        assert seen == ["old run", "old run tidied up", "new run"]
+        assert works.sample("controller_runtime_reconcile_errors_total") in {None, 0}
+
+
+async def test_a_run_that_succeeds_though_called_off_costs_its_worker_nothing() -> None:
+    """What it found counts, it runs again, and the worker can still be stopped."""
+    runs = 0
+
+    async def reconcile(key: request.Request) -> request.Result:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        else:
+            await asyncio.sleep(0)
+        return request.Result()
+
+    async with working(reconcile, concurrency=1) as works:
+        works.queue.add(A)
+        await faketime.settle()
+        works.controller.cancel(A)
+        await faketime.settle()
+        assert runs == 2
+        assert works.sample("controller_runtime_reconcile_total", result="success") == 2
+        works.task.cancel()
+        await asyncio.wait_for(asyncio.wait([works.task]), 5)
+
+
 async def test_a_run_cancelled_from_within_is_an_error() -> None:
     """A library that raises CancelledError by itself must not end the worker."""
     runs = 0

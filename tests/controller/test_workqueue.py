@@ -241,13 +241,13 @@ class Counts:
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
 
-    def added(self, *, depth: int) -> None:
+    def added(self) -> None:
         """Remember."""
-        self.calls.append(("added", depth))
+        self.calls.append(("added",))
 
-    def taken(self, *, depth: int, waited: float) -> None:
+    def taken(self, *, waited: float) -> None:
         """Remember."""
-        self.calls.append(("taken", depth, waited))
+        self.calls.append(("taken", waited))
 
     def finished(self, *, worked: float) -> None:
         """Remember."""
@@ -259,7 +259,7 @@ class Counts:
 
 
 async def test_the_observer_hears_of_waits_work_and_retries(time: faketime.FakeTime) -> None:
-    """Metrics get depth, time waited and time worked."""
+    """Metrics get time waited and time worked."""
     counts = Counts()
     queue = new_queue(time, observer=counts)
     queue.add("a")
@@ -268,7 +268,7 @@ async def test_the_observer_hears_of_waits_work_and_retries(time: faketime.FakeT
     await time.advance(3)
     queue.done("a")
     queue.add_rate_limited("a")
-    assert counts.calls == [("added", 1), ("taken", 0, 2.0), ("finished", 3.0), ("retried",)]
+    assert counts.calls == [("added",), ("taken", 2.0), ("finished", 3.0), ("retried",)]
     queue.shut_down()
     await faketime.settle()
 

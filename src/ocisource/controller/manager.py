@@ -6,7 +6,9 @@ The stages of a run, as controller-runtime's: take a key, reconcile it, and answ
 * An error: with the back-off, or after the error's own ``retry_after`` seconds.
 * Called off (``cancel``): at once; a back-off neither grows nor ends.
 
-Nothing that a run raises ends a worker.
+Nothing that a run raises ends a worker. A run has no task of its own, which would cost every run
+that finds nothing new several turns of the loop: it is called off by cancelling its worker, which
+takes the cancellation back.
 """
 
 import asyncio
@@ -25,8 +27,6 @@ CONCURRENCY = 32  # workers: they mostly wait for registries
 STOP_GRACE = 10.0  # seconds that runs may take to end when the controller stops
 CANCEL_GRACE = 1.0  # seconds that cancelled runs may take to tidy up
 _SPREAD = 0.1  # of a server's retry_after: those it sent away must not come back together
-# How a run may end, as controller-runtime's label "result" has it.
-_OUTCOMES: typing.Final = ("success", "error", "requeue", "requeue_after")
 
 
 class Synced(typing.Protocol):
@@ -61,24 +61,16 @@ class Controller:
         self._reconcile = reconcile
         self._concurrency = concurrency
         self._waits_for = waits_for
-        self._observed = observed
         self._durations = durations
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
-        self._runs: dict[request.Request, asyncio.Task[request.Result]] = {}
+        self._runs: dict[request.Request, asyncio.Task[None]] = {}  # the workers, by their key
         self._called_off: set[request.Request] = set()
         self._log = log or logs.get("controller", controller=name)
         self._kind = kind
-        # Looked up once: every run counts.
-        self._active = None if observed is None else observed.active_workers.labels(name)
-        self._time = None if observed is None else observed.reconcile_time.labels(name)
-        if observed is not None:
-            observed.max_concurrent.labels(name).set(concurrency)
-            observed.active_workers.labels(name).set(0)
-            # There from the start, as controller-runtime's: no failures are 0, not "no data".
-            observed.reconcile_errors.labels(name)
-            for outcome in _OUTCOMES:
-                observed.reconcile_total.labels(name, outcome)
+        self._counts = None if observed is None else measures.RunMeasures(observed, name=name)
+        if self._counts is not None:
+            self._counts.attach(lambda: len(self._runs), concurrency=concurrency)
 
     @property
     def in_work(self) -> frozenset[request.Request]:
@@ -91,13 +83,18 @@ class Controller:
         The run sees CancelledError where it waits; a newer generation is not to wait for an old
         fetch.
         """
-        run = self._runs.get(key)
-        if run is None or run.done():
+        worker = self._runs.get(key)
+        if worker is None:
             return False
-        self._called_off.add(key)
         self.queue.add(key, request.Priority.USER)
-        run.cancel()
+        self._call_off(key, worker)
         return True
+
+    def _call_off(self, key: request.Request, worker: asyncio.Task[None]) -> None:
+        # Once: each cancellation has to be taken back.
+        if key not in self._called_off:
+            self._called_off.add(key)
+            worker.cancel()
 
     async def run(self, *, grace: float = STOP_GRACE) -> None:
         """Wait for the informers, then work until cancelled; runs in work then have ``grace``.
@@ -124,9 +121,8 @@ class Controller:
         _, late = await asyncio.wait(workers, timeout=grace)
         if not late:
             return
-        self._called_off.update(self._runs)
-        for run in self._runs.values():
-            run.cancel()
+        for key, worker in tuple(self._runs.items()):
+            self._call_off(key, worker)
         _, stuck = await asyncio.wait(late, timeout=min(grace, CANCEL_GRACE))
         for worker in stuck:
             worker.cancel()
@@ -135,48 +131,50 @@ class Controller:
             self._log.error("runs did not end", error=f"still in work: {keys}")
 
     async def _work(self) -> None:
+        worker = asyncio.current_task()
+        assert worker is not None
         while (key := await self.queue.get()) is not None:
-            self._count_active(1)
             try:
-                await self._handle(key)
+                await self._handle(key, worker)
             finally:
-                self._count_active(-1)
                 self.queue.done(key)
 
-    async def _handle(self, key: request.Request) -> None:
+    async def _handle(self, key: request.Request, worker: asyncio.Task[None]) -> None:
         began = self._clock()
         run_id = _RunID(self._rng)
-        run = asyncio.create_task(self._run_once(key, run_id), name=f"{self.name} {key}")
-        self._runs[key] = run
+        self._runs[key] = worker
+        failure: Exception | None = None
+        result: request.Result | None = None
+        logs.during(**self._subject(key, run_id))
         try:
-            result = await run
+            result = await self._reconcile(key)
         except asyncio.CancelledError:
-            if _is_being_cancelled():
+            # Taken back below; what is left then is meant for the worker itself.
+            if worker.cancelling() > (key in self._called_off):
                 raise
-            outcome = self._abandon(key, run_id)
         except Exception as exc:  # noqa: BLE001 - whatever a run raises must not end its worker
-            outcome = "error"
-            self._retry(key, exc, run_id)
-        else:
-            outcome = self._requeue(key, result)
+            failure = exc
         finally:
-            self._runs.pop(key, None)
-            self._called_off.discard(key)
+            del self._runs[key]
+            is_called_off = key in self._called_off
+            if is_called_off:
+                self._called_off.discard(key)
+                worker.uncancel()
+        if result is not None:
+            outcome = self._requeue(key, result)
+        elif failure is not None:
+            outcome = "error"
+            self._retry(key, failure, run_id)
+        else:
+            outcome = self._abandon(key, run_id, is_called_off=is_called_off)
         seconds = self._clock() - began
-        if self._observed is not None:
-            self._observed.reconcile_total.labels(self.name, outcome).inc()
-        if self._time is not None:
-            self._time.observe(seconds)
+        if self._counts is not None:
+            self._counts.ended(outcome, seconds)
         if self._durations is not None:
             self._durations.observe(key, seconds)
 
-    async def _run_once(self, key: request.Request, run_id: "_RunID") -> request.Result:
-        logs.during(**self._subject(key, run_id))
-        # Whatever the function does before its first wait must not happen in the worker either.
-        return await self._reconcile(key)
-
-    def _abandon(self, key: request.Request, run_id: "_RunID") -> str:
-        if key in self._called_off:
+    def _abandon(self, key: request.Request, run_id: "_RunID", *, is_called_off: bool) -> str:
+        if is_called_off:
             self._log.debug("run called off", **self._subject(key, run_id))
             return "requeue"
         self._retry(key, errors.AbandonedError("the run was cancelled from within"), run_id)
@@ -215,12 +213,8 @@ class Controller:
             **({} if is_expected else {"stacktrace": _stack(exc)}),
             **self._subject(key, run_id),
         )
-        if self._observed is not None:
-            self._observed.reconcile_errors.labels(self.name).inc()
-
-    def _count_active(self, change: int) -> None:
-        if self._active is not None:
-            self._active.inc(change)
+        if self._counts is not None:
+            self._counts.failed()
 
 
 class _RunID:
@@ -236,12 +230,6 @@ class _RunID:
         if not self._text:
             self._text = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
         return self._text
-
-
-def _is_being_cancelled() -> bool:
-    """Whether somebody wants the present task itself to end."""
-    task = asyncio.current_task()
-    return task is not None and bool(task.cancelling())
 
 
 def _described(exc: Exception) -> str:

@@ -4,8 +4,13 @@ import contextlib
 import time
 from collections.abc import Callable
 
+import prometheus_client
+
 from ocisource import metrics
 from ocisource.controller import request, workqueue
+
+# How a run may end, as controller-runtime's label "result" has it.
+OUTCOMES = ("success", "error", "requeue", "requeue_after")
 
 
 class QueueMeasures:
@@ -14,7 +19,6 @@ class QueueMeasures:
     def __init__(self, observed: metrics.Metrics, *, name: str) -> None:
         self._observed = observed
         self._name = name
-        self._depth = observed.queue_depth.labels(name)
         self._adds = observed.queue_adds.labels(name)
         self._retries = observed.queue_retries.labels(name)
         self._waits = observed.queue_waits.labels(name)
@@ -37,15 +41,14 @@ class QueueMeasures:
         unfinished.set_function(lambda: sum(running()))
         longest = self._observed.queue_longest.labels(self._name)
         longest.set_function(lambda: max(running(), default=0.0))
+        self._observed.queue_depth.labels(self._name).set_function(lambda: len(queue))
 
-    def added(self, *, depth: int) -> None:
+    def added(self) -> None:
         """A key began to wait."""
         self._adds.inc()
-        self._depth.set(depth)
 
-    def taken(self, *, depth: int, waited: float) -> None:
+    def taken(self, *, waited: float) -> None:
         """A key went into work after ``waited`` seconds."""
-        self._depth.set(depth)
         self._waits.observe(waited)
 
     def finished(self, *, worked: float) -> None:
@@ -55,6 +58,34 @@ class QueueMeasures:
     def retried(self) -> None:
         """A key was added with its back-off."""
         self._retries.inc()
+
+
+class RunMeasures:
+    """Counts for the runs of one controller; series are looked up once, as every run counts."""
+
+    def __init__(self, observed: metrics.Metrics, *, name: str) -> None:
+        self._observed = observed
+        self._name = name
+        self._seconds = observed.reconcile_time.labels(name)
+        # There from the start, as controller-runtime's: no failures are 0, not "no data".
+        self._errors = observed.reconcile_errors.labels(name)
+        self._outcomes: dict[str, prometheus_client.Counter] = {
+            outcome: observed.reconcile_total.labels(name, outcome) for outcome in OUTCOMES
+        }
+
+    def attach(self, active: Callable[[], int], *, concurrency: int) -> None:
+        """Show how many workers there are, and how many of them are ``active``."""
+        self._observed.max_concurrent.labels(self._name).set(concurrency)
+        self._observed.active_workers.labels(self._name).set_function(active)
+
+    def ended(self, outcome: str, seconds: float) -> None:
+        """A run ended; ``outcome`` is one of OUTCOMES."""
+        self._outcomes[outcome].inc()
+        self._seconds.observe(seconds)
+
+    def failed(self) -> None:
+        """A run ended in an error."""
+        self._errors.inc()
 
 
 class Durations:

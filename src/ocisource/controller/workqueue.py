@@ -47,11 +47,11 @@ class Retry:
 class Observer(typing.Protocol):
     """Whoever counts what happens in a queue."""
 
-    def added(self, *, depth: int) -> None:
+    def added(self) -> None:
         """A key began to wait."""
         ...
 
-    def taken(self, *, depth: int, waited: float) -> None:
+    def taken(self, *, waited: float) -> None:
         """A key went into work after ``waited`` seconds."""
         ...
 
@@ -81,10 +81,9 @@ class Workqueue(typing.Generic[K]):
         self._retry = retry
         self._clock = clock
         self._observer = observer
-        # Ordered by arrival; the value is the time of arrival.
-        self._waiting: dict[request.Priority, collections.OrderedDict[K, float]] = {
-            priority: collections.OrderedDict() for priority in request.Priority
-        }
+        # What waits, ordered by arrival; the value is the time of arrival.
+        self._users: collections.OrderedDict[K, float] = collections.OrderedDict()
+        self._routine: collections.OrderedDict[K, float] = collections.OrderedDict()
         self._working: dict[K, float] = {}
         self._again: dict[K, request.Priority] = {}
         self._failures: dict[K, int] = {}
@@ -96,7 +95,7 @@ class Workqueue(typing.Generic[K]):
         self._idle.set()
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
+        return len(self._users) + len(self._routine)
 
     @property
     def is_shut_down(self) -> bool:
@@ -110,7 +109,7 @@ class Workqueue(typing.Generic[K]):
 
     def is_waiting(self, key: K) -> bool:
         """Whether a key waits, or will as soon as its present run is done."""
-        return key in self._again or any(key in waiting for waiting in self._waiting.values())
+        return key in self._again or key in self._users or key in self._routine
 
     def delayed_until(self, key: K) -> float | None:
         """When a key's delayed add is due, by the queue's clock."""
@@ -123,17 +122,17 @@ class Workqueue(typing.Generic[K]):
         if key in self._working:
             self._again[key] = min(priority, self._again.get(key, priority))
             return
-        if key in self._waiting[request.Priority.USER]:
+        if key in self._users:
             return
-        routine = self._waiting[request.Priority.INTERVAL]
-        if key in routine:
-            if priority is request.Priority.USER:
-                self._waiting[priority][key] = routine.pop(key)
+        is_users = priority is request.Priority.USER
+        if key in self._routine:
+            if is_users:
+                self._users[key] = self._routine.pop(key)
             return
-        self._waiting[priority][key] = self._clock()
+        (self._users if is_users else self._routine)[key] = self._clock()
         self._idle.clear()
         if self._observer is not None:
-            self._observer.added(depth=len(self))
+            self._observer.added()
         self._wake_one()
 
     def add_after(
@@ -169,8 +168,8 @@ class Workqueue(typing.Generic[K]):
 
     def discard(self, key: K) -> None:
         """Drop all that is known of a key that is not in work: waiting, delayed, back-off."""
-        for waiting in self._waiting.values():
-            waiting.pop(key, None)
+        self._users.pop(key, None)
+        self._routine.pop(key, None)
         self._again.pop(key, None)
         self._delayed.drop(key)
         self.forget(key)
@@ -196,7 +195,7 @@ class Workqueue(typing.Generic[K]):
         self._working[key] = now
         self._delayed.drop(key)
         if self._observer is not None:
-            self._observer.taken(depth=len(self), waited=now - arrived)
+            self._observer.taken(waited=now - arrived)
         return key
 
     def done(self, key: K) -> None:
@@ -213,8 +212,8 @@ class Workqueue(typing.Generic[K]):
         """Take in no more keys, drop those that wait, and let getters return None."""
         self._is_shut_down = True
         self._delayed.stop()
-        for waiting in self._waiting.values():
-            waiting.clear()
+        self._users.clear()
+        self._routine.clear()
         self._again.clear()
         while self._getters:
             self._wake_one()
@@ -225,14 +224,12 @@ class Workqueue(typing.Generic[K]):
         await self._idle.wait()
 
     def _next(self) -> tuple[K, float]:
-        users = self._waiting[request.Priority.USER]
-        routine = self._waiting[request.Priority.INTERVAL]
         is_routines_turn = self._user_streak >= FAIR_SHARE - 1
-        if users and not (routine and is_routines_turn):
+        if self._users and not (self._routine and is_routines_turn):
             self._user_streak += 1
-            return users.popitem(last=False)
+            return self._users.popitem(last=False)
         self._user_streak = 0
-        return routine.popitem(last=False)
+        return self._routine.popitem(last=False)
 
     def _wake_one(self) -> None:
         while self._getters:
@@ -242,7 +239,7 @@ class Workqueue(typing.Generic[K]):
                 return
 
     def _note_idle(self) -> None:
-        if not len(self) and not self._working:
+        if not self._working and not len(self):
             self._idle.set()
         else:
             self._idle.clear()
