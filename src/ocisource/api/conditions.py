@@ -43,7 +43,11 @@ Conditions: typing.TypeAlias = tuple[Condition, ...]
 
 def get(conditions: Iterable[Condition], type_: str) -> Condition | None:
     """The condition of that type, if present."""
-    return next((c for c in conditions if c.type == type_), None)
+    # A loop and no generator, here and below: every run of every object asks many times.
+    for condition in conditions:
+        if condition.type == type_:
+            return condition
+    return None
 
 
 def is_true(conditions: Iterable[Condition], type_: str) -> bool:
@@ -98,7 +102,8 @@ def summary(
     The inputs are grouped by status and polarity; the first group with a member decides, and the
     member that stands first in ``priority`` speaks. ``None`` when there is no input at all.
     """
-    inputs = [c for type_ in priority if (c := get(conditions, type_)) is not None]
+    known = {condition.type: condition for condition in conditions}
+    inputs = [known[type_] for type_ in priority if type_ in known]
     groups = (
         (TRUE, True, FALSE),
         (FALSE, False, FALSE),

@@ -1,12 +1,14 @@
 """What a controller works on, and what it answers: a key, never an object."""
 
-import dataclasses
 import enum
 
+import msgspec
 
-@dataclasses.dataclass(frozen=True, slots=True, order=True)
-class Request:
+
+class Request(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=True):
     """An object to look at; whatever happened to it, its present state decides."""
+
+    # A Struct, because a run looks a dozen things up by it.
 
     namespace: str
     name: str
@@ -15,8 +17,7 @@ class Request:
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, gc=False):
     """When to look again.
 
     ``requeue_after`` seconds from now; ``is_requeue_now`` as soon as the back-off allows; neither:

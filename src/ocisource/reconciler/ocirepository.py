@@ -137,14 +137,13 @@ class Reconciler:
         failure: steps.StepFailedError | None,
     ) -> None:
         """Record the event that the run ends with, and log it."""
-        log = run.bind(self.log)
         if failure is not None:
             self.recorder.record(run.obj, notify.failure_event(failure))
             if failure.is_stalling:
-                log.error("reconciliation stalled", error=failure.message)
+                run.bind(self.log).error("reconciliation stalled", error=failure.message)
             return
-        if conclusion.answer is not summarize.Answer.AFTER_INTERVAL:
-            return
+        if conclusion.status is old or conclusion.answer is not summarize.Answer.AFTER_INTERVAL:
+            return  # most runs end here: what nothing has changed is the same object still
         event = notify.success_event(
             old=self.writer.fields.comparable(old, conclusion.status),
             new=conclusion.status,
@@ -154,7 +153,7 @@ class Reconciler:
         )
         if event is not None:
             self.recorder.record(run.obj, event)
-            log.info(event.message)
+            run.bind(self.log).info(event.message)
 
     def _declared(self, obj: ocirepository.OCIRepository) -> declared.Declared:
         """The spec as values; a generation is read once. Raises a stalling StepFailedError."""

@@ -67,7 +67,10 @@ def mark(
 
 def drop(status: ocirepository.Status, *types: str) -> ocirepository.Status:
     """The status without the conditions of these types; the same one if it has none of them."""
-    if not any(condition.type in types for condition in status.conditions):
+    for condition in status.conditions:
+        if condition.type in types:
+            break
+    else:
         return status
     return msgspec.structs.replace(status, conditions=conditions.without(status.conditions, *types))
 

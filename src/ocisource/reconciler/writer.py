@@ -79,7 +79,7 @@ class Writer:
 
         Raises AbandonedError when the object is gone or has a newer generation, APIStatusError.
         """
-        if status == obj.status:
+        if status is obj.status or status == obj.status:
             return obj  # most runs end here
         base = obj
         for attempt in range(CONFLICT_TRIES):

@@ -1,6 +1,7 @@
 """Times as Kubernetes writes them: RFC 3339 in UTC, whole seconds or microseconds."""
 
 import datetime
+import functools
 import math
 import time
 
@@ -9,7 +10,13 @@ _UTC = datetime.UTC
 
 def format_seconds(when: float) -> str:
     """``2022-06-14T11:23:36Z`` for seconds since the epoch."""
-    year, month, day, hour, minute, second, *_ = time.gmtime(math.floor(when))
+    return _formatted(math.floor(when))
+
+
+@functools.lru_cache(maxsize=8)
+def _formatted(seconds: int) -> str:
+    # Hundreds of runs may begin within one second, and each wants to know its time.
+    year, month, day, hour, minute, second, *_ = time.gmtime(seconds)
     return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
 
 
