@@ -3,6 +3,8 @@
 import datetime
 import pathlib
 import ssl
+import subprocess
+import sys
 
 import pytest
 from cryptography import x509
@@ -395,3 +397,21 @@ def test_a_key_leaves_no_file_behind(
     monkeypatch.delattr("os.memfd_create")
     found.context()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_library_for_client_certificates_is_loaded_when_there_is_one(
+    authority: certificates.Authority,
+) -> None:
+    """A controller of thousands of objects does not carry 9 MB for what it never uses."""
+    script = (
+        "import sys; from ocisource import serve; from ocisource.net import tls; "
+        "tls.TLSIdentity(ca_pem=sys.stdin.buffer.read()).context(has_system_roots=False); "
+        "print('cryptography' in sys.modules)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", script],
+        input=authority.certificate_pem,
+        capture_output=True,
+        check=True,
+    )
+    assert told.stdout == b"False\n"

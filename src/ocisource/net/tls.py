@@ -3,8 +3,12 @@
 A CA is added to the system's roots, never put in their place. Certificates are checked as Go
 checks them: any certificate given as CA is an anchor, even if it is no root, and names are looked
 for in subjectAltName alone.
+
+``cryptography`` is imported where a client certificate is checked, and nowhere else: it takes 9 MB,
+which most controllers never need.
 """
 
+import binascii
 import contextlib
 import dataclasses
 import os
@@ -12,9 +16,6 @@ import ssl
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Self
-
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 
 from ocisource import errors
 from ocisource.net import redact
@@ -114,17 +115,34 @@ def from_secret_data(
 
 def _authorities(pem: bytes) -> bytes:
     """DER of all certificates in a PEM bundle; what is no certificate is passed over, as in Go."""
-    certificates = []
-    for kind, block in _blocks(pem):
-        if kind != _CERTIFICATE_TYPE:
-            continue
-        with contextlib.suppress(ValueError):
-            certificates.append(x509.load_pem_x509_certificate(block))
-    if not certificates:
+    found = [block for kind, block in _blocks(pem) if kind == _CERTIFICATE_TYPE]
+    certificates = [der for block in found if (der := _der(block))]
+    judge = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    whole = b"".join(certificates)
+    if not _is_loadable(judge, whole):
+        # Some are none: they are left out, which takes a look at each.
+        whole = b"".join(der for der in certificates if _is_loadable(judge, der))
+    if not whole:
         raise errors.CredentialError("failed to parse CA certificate")
-    return b"".join(
-        certificate.public_bytes(serialization.Encoding.DER) for certificate in certificates
-    )
+    return whole
+
+
+def _der(block: bytes) -> bytes:
+    """What is between the lines of a PEM block; nothing if it is no base64."""
+    lines = block.strip().splitlines()
+    try:
+        return binascii.a2b_base64(b"".join(line.strip() for line in lines[1:-1]))
+    except ValueError:
+        return b""
+
+
+def _is_loadable(judge: ssl.SSLContext, certificates: bytes) -> bool:
+    """Whether OpenSSL takes these bytes for certificates, one after the other, and nothing else."""
+    try:
+        judge.load_verify_locations(cadata=certificates)
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
 
 
 def _load_pair(context: ssl.SSLContext, certificate_pem: bytes, key_pem: bytes) -> None:
@@ -139,6 +157,9 @@ def _load_pair(context: ssl.SSLContext, certificate_pem: bytes, key_pem: bytes) 
 
 def _check_pair(certificate_pem: bytes, key_pem: bytes) -> None:
     """Say what is wrong with a pair in the words of Go's crypto/tls; raises ValueError."""
+    from cryptography import x509  # noqa: PLC0415
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+
     certificates = _pick(certificate_pem, "certificate")
     keys = _pick(key_pem, "key")
     try:

@@ -37,8 +37,14 @@ class Newest:
         return written
 
     def remember(self, obj: ocirepository.OCIRepository) -> None:
-        """A write of ours returned this."""
+        """A write of ours returned this; kept only until the informer has seen as much."""
         request = requests.Request(obj.metadata.namespace, obj.metadata.name)
+        seen = self._cache.get(request)
+        if seen is not None and seen.metadata.uid == obj.metadata.uid and not _is_newer(obj, seen):
+            # The watch was quicker than the answer: nobody would come to drop this one before the
+            # object's next run, and thousands of second copies are a lot of memory.
+            self._written.pop(request, None)
+            return
         self._written[request] = obj
 
     def observe(self, obj: ocirepository.OCIRepository) -> None:
