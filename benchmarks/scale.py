@@ -1,10 +1,11 @@
 """10 000 OCIRepositories on one machine: cold start, cost of a no-change run, memory.
 
-Three processes: nginx as the registry, the embedded API, the controller. The controller's CPU and
-memory are read from the kernel's accounting of its process. The unit of cost is a bare aiohttp HEAD
-on a pooled connection to the same nginx, measured in the same run: flat out, and at the pace at
-which the controller has to ask. At that pace each wake-up of the process costs more than its work,
-for a bare HEAD as for the controller.
+Three processes: nginx as the registry, ``ocisource apiserver``, ``ocisource controller``. CPU and
+memory are read from the kernel's accounting of each process, the number of runs from the
+controller's own metrics. The unit of cost is a bare aiohttp HEAD on a pooled connection to the same
+nginx, measured in the same run: flat out, and at the pace at which the controller has to ask. At
+that pace each wake-up of the process costs more than its work, for a bare HEAD as for the
+controller.
 
     python -m benchmarks.scale [--objects 10000] [--intervals 10]
 """
@@ -18,21 +19,21 @@ import io
 import json
 import os
 import pathlib
-import signal
+import re
 import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import AsyncIterator
+import urllib.request
+from collections.abc import Callable, Iterator
 
 import aiohttp
 
 from ocisource import digest as digests
-from ocisource import serve, settings
+from ocisource import serve
 from ocisource.api import conditions, ocirepository
 from ocisource.kube import client, config, exchange
-from ocisource.manifests import load
-from tests.parts import nginx
+from tests.parts import nginx, ports, processes
 
 CONCURRENCY = 64
 INTERVAL = 20  # seconds; short, so that ten of them fit a benchmark
@@ -41,6 +42,8 @@ _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _LAYER = "application/vnd.cncf.flux.content.v1.tar+gzip"
 _WAIT_SECONDS = 900
 _PACED_SECONDS = 8.0
+_LAST_LINES = 5  # of the log of a process that ended
+_UNLIMITED = 1_000_000  # requests a second to the Kubernetes API
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -158,48 +161,40 @@ def document(host: str, number: int) -> dict[str, object]:
     }
 
 
-@contextlib.asynccontextmanager
-async def child(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run this module's other halves in processes of their own."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.scale", *words, stdout=asyncio.subprocess.PIPE
+class EndedError(Exception):
+    """A process that was to be measured has ended."""
+
+
+def check(process: processes.Process) -> None:
+    """Raise EndedError, with what it said last, if the process runs no more."""
+    if not process.is_running:
+        status = process.stop()
+        said = "\n".join(process.log_text().splitlines()[-_LAST_LINES:])
+        raise EndedError(f"{process.log.stem} ended with status {status}; its last lines:\n{said}")
+
+
+@contextlib.contextmanager
+def command(
+    name: str, *words: str, folder: pathlib.Path, is_ready: Callable[[], bool]
+) -> Iterator[processes.Process]:
+    """Run ``ocisource NAME ...`` in a process of its own, with its output in a file."""
+    process = processes.start(
+        [sys.executable, "-m", "ocisource", name, *words],
+        log=folder / f"{name}.log",
+        is_ready=is_ready,
     )
     try:
-        assert process.stdout is not None
-        await process.stdout.readline()
         yield process
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        await process.wait()
+        process.stop()
 
 
-async def _apiserver(folder: pathlib.Path) -> None:
-    # Imported here: the other processes do without it.
-    from ocisource.apiserver import server  # noqa: PLC0415
-
-    running = await server.serve(folder, manifests=[load.crd()])
-    print("ready", flush=True)
-    await _terminated()
-    await running.stop()
-
-
-async def _controller(folder: pathlib.Path, store: pathlib.Path) -> None:
-    chosen = dataclasses.replace(settings.Settings(), storage_path=store)
-    limits = exchange.ClientSettings(qps=0)
-    async with (
-        client.Client(config.load(folder / "kubeconfig"), settings=limits) as api,
-        serve.controller(chosen, api, storage_address=("127.0.0.1", 0)),
-    ):
-        print("ready", flush=True)
-        await _terminated()
-
-
-async def _terminated() -> None:
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    await ended.wait()
+def _runs(metrics_port: int) -> float:
+    """How many runs the controller has made."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics") as answer:
+        text = answer.read().decode()
+    found = re.findall(r"^controller_runtime_reconcile_total\{.*\} (\S+)$", text, re.MULTILINE)
+    return sum(map(float, found))
 
 
 async def _create(api: client.Client, host: str, count: int) -> None:
@@ -213,10 +208,12 @@ async def _create(api: client.Client, host: str, count: int) -> None:
     await asyncio.gather(*(work() for _ in range(16)))
 
 
-async def _ready(api: client.Client, count: int) -> int:
+async def _ready(api: client.Client, count: int, *watched: processes.Process) -> int:
     resource = await serve.ocirepositories(api)
     end = time.monotonic() + _WAIT_SECONDS
     while True:
+        for process in watched:
+            check(process)
         listing = await api.list(resource)
         ready = sum(
             conditions.is_true(obj.status.conditions, conditions.READY) for obj in listing.items
@@ -227,7 +224,7 @@ async def _ready(api: client.Client, count: int) -> int:
 
 
 async def measure(objects: int, intervals: int) -> None:
-    """Print the table."""
+    """Print the table; raises EndedError."""
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "store").mkdir()
@@ -238,56 +235,87 @@ async def measure(objects: int, intervals: int) -> None:
         head = await bare_heads(host, min(objects, 10_000))
         print(f"bare aiohttp HEAD          {head * 1e6:8.0f} us CPU")
         paced = await paced_heads(host, objects / INTERVAL)
-        print(f"  at {objects / INTERVAL:.0f} a second          {paced * 1e6:8.0f} us CPU")
-        async with (
-            child("apiserver", str(folder / "api")),
-            client.Client(
-                config.load(folder / "api" / "kubeconfig"), settings=exchange.ClientSettings(qps=0)
-            ) as api,
-        ):
+        print(
+            f"  at {objects / INTERVAL:.0f} a second          {paced * 1e6:8.0f} us CPU", flush=True
+        )
+        api_port, storage_port, metrics_port, health_port = ports.free(4)
+        kubeconfig = folder / "api" / "kubeconfig"
+        server = stack.enter_context(
+            command(
+                "apiserver",
+                *("--data-dir", str(folder / "api"), "--api-addr", f"127.0.0.1:{api_port}"),
+                folder=folder,
+                is_ready=lambda: kubeconfig.exists() and ports.is_listening(api_port),
+            )
+        )
+        unlimited = exchange.ClientSettings(qps=0)
+        async with client.Client(config.load(kubeconfig), settings=unlimited) as api:
             began = time.monotonic()
             await _create(api, host, objects)
-            print(f"{objects} objects created in   {time.monotonic() - began:8.1f} s")
+            print(f"{objects} objects created in   {time.monotonic() - began:8.1f} s", flush=True)
+            idle = Usage.of(server.pid)
             began = time.monotonic()
-            async with child("controller", str(folder / "api"), str(folder / "store")) as process:
-                ready = await _ready(api, objects)
-                cold = Usage.of(process.pid)
-                print(f"cold start to {ready} Ready  {time.monotonic() - began:8.1f} s")
-                print(f"  CPU per first fetch      {cold.cpu / objects * 1e6:8.0f} us")
-                print(f"  RSS                      {cold.rss / 1e6:8.1f} MB")
-                await _intervals(process.pid, objects, intervals, head=head, paced=paced)
+            controller = stack.enter_context(
+                command(
+                    "controller",
+                    *("--kubeconfig", str(kubeconfig), "--storage-path", str(folder / "store")),
+                    *("--storage-addr", f"127.0.0.1:{storage_port}"),
+                    *("--metrics-addr", f"127.0.0.1:{metrics_port}"),
+                    *("--health-addr", f"127.0.0.1:{health_port}"),
+                    *("--kube-api-qps", str(_UNLIMITED), "--kube-api-burst", str(_UNLIMITED)),
+                    folder=folder,
+                    is_ready=lambda: ports.is_listening(metrics_port),
+                )
+            )
+            ready = await _ready(api, objects, controller, server)
+            cold, api_cold = Usage.of(controller.pid), Usage.of(server.pid)
+            print(f"cold start to {ready} Ready  {time.monotonic() - began:8.1f} s")
+            print(f"  CPU per first fetch      {cold.cpu / objects * 1e6:8.0f} us")
+            api_cpu = (api_cold.cpu - idle.cpu) / objects
+            print(f"  and of the embedded API  {api_cpu * 1e6:8.0f} us")
+            print(f"  RSS                      {cold.rss / 1e6:8.1f} MB", flush=True)
+        await _intervals(controller, metrics_port, intervals, head=head, paced=paced)
 
 
-async def _intervals(pid: int, objects: int, intervals: int, *, head: float, paced: float) -> None:
+async def _intervals(
+    controller: processes.Process,
+    metrics_port: int,
+    intervals: int,
+    *,
+    head: float,
+    paced: float,
+) -> None:
     await asyncio.sleep(INTERVAL)  # the runs that the cold start has queued
-    before = Usage.of(pid)
+    first = before = Usage.of(controller.pid)
+    runs = _runs(metrics_port)
     for number in range(1, intervals + 1):
         await asyncio.sleep(INTERVAL)
-        now = Usage.of(pid)
-        run = (now.cpu - before.cpu) / objects
+        check(controller)
+        now, made = Usage.of(controller.pid), _runs(metrics_port)
+        cost = (now.cpu - before.cpu) / max(made - runs, 1.0)
         print(
-            f"interval {number:2}: CPU per no-change run {run * 1e6:6.0f} us = "
-            f"{run / head:4.1f} x HEAD, {run / paced:4.1f} x HEAD at that pace, "
-            f"RSS {now.rss / 1e6:6.1f} MB",
+            f"interval {number:2}: {made - runs:6.0f} runs, "
+            f"CPU per no-change run {cost * 1e6:6.0f} us = "
+            f"{cost / head:4.1f} x HEAD, {cost / paced:4.1f} x HEAD at that pace, "
+            f"RSS {now.rss / 1e6:6.1f} MB, growth {(now.rss - first.rss) / 1e6:+5.1f} MB",
             flush=True,
         )
-        before = now
+        before, runs = now, made
 
 
-def main() -> None:
-    """Entry point; the other halves run in processes of their own."""
-    if sys.argv[1:2] == ["apiserver"]:
-        asyncio.run(_apiserver(pathlib.Path(sys.argv[2])))
-        return
-    if sys.argv[1:2] == ["controller"]:
-        asyncio.run(_controller(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])))
-        return
+def main() -> int:
+    """Entry point; 1 if a process that was to be measured ended."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--objects", type=int, default=10_000)
     parser.add_argument("--intervals", type=int, default=10)
     chosen = parser.parse_args()
-    asyncio.run(measure(chosen.objects, chosen.intervals))
+    try:
+        asyncio.run(measure(chosen.objects, chosen.intervals))
+    except EndedError as error:
+        print(f"not measured: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import click
 import rich.console
 
-from ocisource import logs, settings
+from ocisource import logs, process, settings
 from ocisource.api import conditions, ocirepository
 from ocisource.cli import flags, output
 from ocisource.cli.machines import declare, live, places
@@ -129,6 +129,7 @@ async def _run(plan: Plan, *, is_logging_to_stderr: bool) -> int:
     # Imported here: they are most of the start-up time, and wrong usage should not wait for them.
     from ocisource.cli.machines import machine  # noqa: PLC0415
 
+    process.settle()
     places.own(plan.data_dir)
     places.private(plan.settings.storage_path)
     logs.setup(

@@ -8,7 +8,7 @@ import typing
 
 import click
 
-from ocisource import errors, logs, settings
+from ocisource import errors, logs, process, settings
 from ocisource.cli import flags, grammar
 from ocisource.kube import config
 
@@ -50,6 +50,7 @@ async def _run(chosen: settings.Settings, cluster: config.ClusterConfig) -> None
     # Imported here: it is most of the start-up time, and wrong usage should not wait for it.
     from ocisource.cli.replicas import replica  # noqa: PLC0415
 
+    process.settle()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
