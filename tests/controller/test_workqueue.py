@@ -319,3 +319,23 @@ def test_no_key_is_lost_or_handed_out_twice(steps: list[tuple[str, str]]) -> Non
         await faketime.settle()
 
     asyncio.run(scenario())
+
+
+async def test_keys_due_within_a_small_part_of_their_delay_come_together(
+    time: faketime.FakeTime,
+) -> None:
+    """One awakening serves many; nobody is early, and nobody late by more than a 32nd."""
+    queue = new_queue(time)
+    for number in range(8):
+        queue.add_after(f"long-{number}", 60 + number / 32)
+        queue.add_after(f"short-{number}", 2 + number / 128)
+    await time.advance(2 + 1 / 16)
+    assert len(queue) == 8
+    await time.advance(58 - 1 / 16)
+    assert len(queue) == 9  # the one that is due to the point
+    await time.advance(0.25)
+    assert len(queue) == 16
+    queue.shut_down()
+    await faketime.settle()
+    # One sleep for each moment, and none for each key.
+    assert len(time.slept) < 8

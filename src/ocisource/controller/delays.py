@@ -11,8 +11,10 @@ from ocisource.controller import request
 K = typing.TypeVar("K", bound=Hashable)
 
 # Keys that are due within the same moment are added together: waking up for each of thousands of
-# keys by itself costs several times their work. Binary fractions, so that sums stay exact.
-_GRAIN = 0.125  # seconds by which a key may be late
+# keys by itself costs several times their work. A moment is a small part of the delay, far less
+# than intervals vary anyway; a binary fraction, so that sums stay exact.
+_PART = 32  # of a delay: a key may be late by one of so many parts
+_LONGEST_MOMENT = 0.25  # seconds by which a key may be late at most
 _COARSE = 1.0  # seconds; shorter delays are kept to the point
 _SLACK = 64  # dead entries of the heap that are not worth clearing away
 
@@ -46,7 +48,8 @@ class Delayed(typing.Generic[K]):
         """Add a key in ``delay`` seconds, unless it is due earlier."""
         at = self._clock() + delay
         if delay >= _COARSE:
-            at = math.ceil(at / _GRAIN) * _GRAIN
+            moment = _moment(delay)
+            at = math.ceil(at / moment) * moment
         entry = self._entries.get(key)
         if entry is not None:
             priority = min(priority, entry[2])
@@ -97,3 +100,9 @@ class Delayed(typing.Generic[K]):
                 _, _, priority = self._entries.pop(item[2])
                 self._add(item[2], priority)
         self._timer = None
+
+
+def _moment(delay: float) -> float:
+    """How late a key may be: the power of two (of seconds) next below its part of the delay."""
+    _, exponent = math.frexp(delay / _PART)
+    return min(math.ldexp(0.5, exponent), _LONGEST_MOMENT)
