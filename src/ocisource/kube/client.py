@@ -70,6 +70,7 @@ class Client:
         warn: Callable[[str], None] | None = None,
     ) -> None:
         self.settings = settings
+        self._readers: dict[resources.Resource[typing.Any], answers.Reader[typing.Any]] = {}
         self._exchange = exchange.Exchange(
             cluster,
             settings=settings,
@@ -386,7 +387,11 @@ class Client:
         return is_fair
 
     def _reader(self, resource: resources.Resource[T]) -> answers.Reader[T]:
-        return answers.Reader(resource, complain=_log.error)
+        reader = self._readers.get(resource)
+        if reader is None:
+            reader = answers.Reader(resource, complain=_log.error)
+            self._readers[resource] = reader
+        return reader
 
 
 def _accept(resource: resources.Resource[typing.Any], *, is_list: bool = False) -> str:

@@ -19,15 +19,17 @@ def folder_of(namespace: str, name: str) -> str:
 class Draft:
     """One run's view: ``obj`` as it was at the start, ``status`` as it will be at the end.
 
-    ``now`` is the time of the run as RFC 3339 text. ``is_rebuild_due`` says that the stored
-    artifact was made for another platform than the one that is configured now.
+    ``now`` is the time of the run as RFC 3339 text, ``folder`` the object's folder in the store.
+    ``is_rebuild_due`` says that the stored artifact was made for another platform than the one that
+    is configured now.
     """
 
-    __slots__ = ("is_rebuild_due", "now", "obj", "status")
+    __slots__ = ("folder", "is_rebuild_due", "now", "obj", "status")
 
     def __init__(self, obj: ocirepository.OCIRepository, *, now: str) -> None:
         self.obj = obj
         self.now = now
+        self.folder = folder_of(obj.metadata.namespace, obj.metadata.name)
         self.is_rebuild_due = False
         # Nothing is verified here: what another controller said of a signature is not ours to keep.
         self.status = summarize.drop(
@@ -42,11 +44,6 @@ class Draft:
     def generation(self) -> int:
         """The generation of the spec this run works on."""
         return self.obj.metadata.generation
-
-    @property
-    def folder(self) -> str:
-        """The object's folder in the store."""
-        return folder_of(self.obj.metadata.namespace, self.obj.metadata.name)
 
     def mark(self, type_: str, *, reason: str, message: str) -> None:
         """Set a condition to True."""
