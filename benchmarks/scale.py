@@ -189,10 +189,23 @@ def command(
         process.stop()
 
 
-def _runs(metrics_port: int) -> float:
-    """How many runs the controller has made."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics") as answer:
-        text = answer.read().decode()
+async def _interval(controller: processes.Process) -> None:
+    """Let one interval pass; raises EndedError as soon as the controller runs no more."""
+    end = time.monotonic() + INTERVAL
+    while (left := end - time.monotonic()) > 0:
+        check(controller)
+        await asyncio.sleep(min(left, 1.0))
+    check(controller)
+
+
+def _runs(controller: processes.Process, metrics_port: int) -> float:
+    """How many runs the controller has made; raises EndedError if it does not say so."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics") as answer:
+            text = answer.read().decode()
+    except OSError as error:
+        check(controller)
+        raise EndedError(f"controller shows no metrics: {error}") from error
     found = re.findall(r"^controller_runtime_reconcile_total\{.*\} (\S+)$", text, re.MULTILINE)
     return sum(map(float, found))
 
@@ -285,13 +298,12 @@ async def _intervals(
     head: float,
     paced: float,
 ) -> None:
-    await asyncio.sleep(INTERVAL)  # the runs that the cold start has queued
+    await _interval(controller)  # the runs that the cold start has queued
     first = before = Usage.of(controller.pid)
-    runs = _runs(metrics_port)
+    runs = _runs(controller, metrics_port)
     for number in range(1, intervals + 1):
-        await asyncio.sleep(INTERVAL)
-        check(controller)
-        now, made = Usage.of(controller.pid), _runs(metrics_port)
+        await _interval(controller)
+        now, made = Usage.of(controller.pid), _runs(controller, metrics_port)
         cost = (now.cpu - before.cpu) / max(made - runs, 1.0)
         print(
             f"interval {number:2}: {made - runs:6.0f} runs, "
@@ -311,7 +323,7 @@ def main() -> int:
     chosen = parser.parse_args()
     try:
         asyncio.run(measure(chosen.objects, chosen.intervals))
-    except EndedError as error:
+    except (EndedError, processes.StartError) as error:
         print(f"not measured: {error}", file=sys.stderr)
         return 1
     return 0
