@@ -109,12 +109,18 @@ class Controller:
         ]
         try:
             # Unlike gather, wait does not cancel what it waits for.
-            done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-            for worker in done:
-                worker.result()
+            await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
         finally:
             self.queue.shut_down()
             await self._end(workers, grace=grace)
+            # Asked of each, or asyncio would tell of those that nobody asked, with a traceback.
+            failures = [
+                failure
+                for worker in workers
+                if worker.done() and not worker.cancelled() and (failure := worker.exception())
+            ]
+        if failures:
+            raise failures[0]
 
     async def _end(self, workers: Sequence[asyncio.Task[None]], *, grace: float) -> None:
         """Let the runs in work end; those that do not are cancelled."""
