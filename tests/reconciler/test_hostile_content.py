@@ -157,6 +157,17 @@ async def test_a_layer_that_finds_no_room_on_its_way_is_a_failure_of_storage(
         await world.ready()
 
 
+async def test_a_repository_that_is_not_there_is_not_told_as_a_missing_tag(world: World) -> None:
+    """The URL has a slip: the registry's own words say so."""
+    async with simulators.Simulator() as registry, world.controller():
+        await world.declare(url=f"oci://{registry.host}/pod-inof")
+        obj = await world.failed("OCIArtifactPullFailed")
+    message = worlds.state(obj)["Ready"][2]
+    assert message.startswith("failed to determine artifact digest: ")
+    assert f"{registry.host}/v2/pod-inof/manifests/latest" in message
+    assert message.endswith("NAME_UNKNOWN: repository name not known to registry")
+
+
 async def test_a_registry_that_never_answers_is_given_up_after_the_timeout(world: World) -> None:
     """The message names spec.timeout."""
     released = asyncio.Event()
@@ -172,7 +183,10 @@ async def test_a_registry_that_never_answers_is_given_up_after_the_timeout(world
             await world.declare(url=f"oci://{hostile.host}/podinfo", timeout="200ms")
             obj = await world.failed("OCIArtifactPullFailed")
         released.set()
-    assert "not done within the timeout of 200ms" in worlds.state(obj)["Ready"][2]
+    assert worlds.state(obj)["Ready"][2] == (
+        f"failed to determine artifact digest: {hostile.host}/podinfo:latest: not done within the "
+        "timeout of 200ms; raise spec.timeout if the registry or the cloud's login is slow"
+    )
     await asyncio.sleep(0.05)  # the simulator's cut-off handlers end by themselves
 
 

@@ -8,11 +8,15 @@ from ocisource.reconciler import reasons, steps
 
 
 class Deadline:
-    """Begins to run when it is made; ``text`` is how the user wrote the time."""
+    """Begins to run when it is made; ``text`` is how the user wrote the time.
 
-    __slots__ = ("text", "when")
+    ``subject`` is what the work is about, written down only if it comes too late.
+    """
 
-    def __init__(self, *, text: str, seconds: float) -> None:
+    __slots__ = ("subject", "text", "when")
+
+    def __init__(self, subject: object, *, text: str, seconds: float) -> None:
+        self.subject = subject
         self.text = text
         self.when = asyncio.get_running_loop().time() + seconds
 
@@ -46,8 +50,8 @@ class TimedStep:
             await self._timeout.__aexit__(kind, error, trace)
         except TimeoutError as late:
             error = errors.DeadlineError(
-                f"not done within the timeout of {self._limit.text}; raise spec.timeout if the "
-                "registry is slow"
+                f"{self._limit.subject}: not done within the timeout of {self._limit.text}; raise "
+                "spec.timeout if the registry or the cloud's login is slow"
             )
             error.__cause__ = late
         if isinstance(error, errors.OcisourceError):

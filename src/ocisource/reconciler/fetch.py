@@ -28,6 +28,9 @@ from ocisource.reconciler import (
 from ocisource.source import publish, pull, resolve, wanted
 from ocisource.wire import timestamps
 
+# The distribution spec's code for a repository that is not there: of its tags nothing is known.
+_NO_REPOSITORY: typing.Final = "NAME_UNKNOWN"
+
 
 class Objects(typing.Protocol):
     """The newest objects that are known."""
@@ -77,7 +80,7 @@ class Fetcher:
         """
         granted = await self.access.read(run.obj)
         remote = self.registries.repository(want.wanted.repository, granted)
-        limit = deadline.Deadline(text=want.timeout_text, seconds=want.timeout)
+        limit = deadline.Deadline(want.wanted, text=want.timeout_text, seconds=want.timeout)
         resolved = await self._resolve(run, want, remote, granted, limit)
         revision = self.options.revision(resolved)
         if self._is_current(run, revision):
@@ -128,7 +131,7 @@ class Fetcher:
                     remote, want.wanted, tag, is_probe_due=self._is_probe_due(run, granted)
                 )
             except errors.NotFoundError as error:
-                if tag is None:
+                if tag is None or _NO_REPOSITORY in error.codes:
                     raise
                 raise steps.StepFailedError(
                     f"failed to pull artifact from '{url}': couldn't find tag \"{tag}\"",

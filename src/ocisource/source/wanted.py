@@ -26,3 +26,11 @@ class Wanted:
     media_type: str = ""
     is_copied: bool = False
     ignore: str | None = None
+
+    def __str__(self) -> str:
+        """Repository and version, as an error names them."""
+        if self.digest:
+            return f"{self.repository}@{self.digest}"
+        if self.semver:
+            return f"{self.repository} (semver '{self.semver}')"
+        return f"{self.repository}:{self.tag or DEFAULT_TAG}"
