@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
+from ocisource import errors
 from ocisource.net.proxy import Proxy
 from ocisource.net.tls import TLSIdentity
 from ocisource.oci import connections, credentials, limits, pools
@@ -120,3 +121,10 @@ async def test_a_tls_context_is_made_once_however_many_ask(
     assert len(made) == len(set(map(id, found))) == 1
     await contexts.get(TLSIdentity(), is_verified=False)
     assert len(made) == 2
+
+
+async def test_closed_pools_make_no_more(kept: pools.Pools) -> None:
+    """What comes too late is told so; a pool made then would be closed by nobody."""
+    await kept.close()
+    with pytest.raises(errors.AbandonedError, match="the registry client was closed"):
+        await kept.get(WAY, ALICE)

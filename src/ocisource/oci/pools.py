@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from ocisource import metrics
+from ocisource import errors, metrics
 from ocisource.oci import connections, credentials, gate, limits, names, transport
 
 _POOLS_MAX = 4096  # beyond, the longest unused are closed before their time
@@ -58,13 +58,19 @@ class Pools:
         self._pools: dict[PoolKey, Pool] = {}
         self._gates: dict[tuple[str, credentials.Credential | None], gate.Gate] = {}
         self._swept_at = clock()
+        self._is_closed = False
 
     async def get(
         self,
         way: connections.Way,
         credential: credentials.Credential | None,
     ) -> Pool:
-        """The pool for a way and a credential, made if there is none."""
+        """The pool for a way and a credential, made if there is none.
+
+        Raises AbandonedError after close(): a pool made then would be closed by nobody.
+        """
+        if self._is_closed:
+            raise errors.AbandonedError("the registry client was closed")
         if credential is not None and credential.is_anonymous:
             credential = None
         now = self._clock()
@@ -122,7 +128,8 @@ class Pools:
             await each.close()
 
     async def close(self) -> None:
-        """Close all pools."""
+        """Close all pools, for good."""
+        self._is_closed = True
         found = list(self._pools.values())
         self._pools.clear()
         for pool in found:
