@@ -15,11 +15,11 @@ import contextlib
 import json
 import logging
 import os
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TypeVar
 
 from ocisource import errors
+from ocisource.net import daemons
 from ocisource.oci.providers import quoting
 
 DEADLINE = 10.0  # seconds for one call, Flux's timeout of token requests
@@ -106,44 +106,32 @@ class Calls:
 
     def _start(self, call: Callable[[], T], secrets: Collection[str]) -> "asyncio.Future[T]":
         """The result of a call in a thread that the process does not wait for."""
-        loop = asyncio.get_running_loop()
-        result: asyncio.Future[T] = loop.create_future()
-
-        def done(settle: Callable[[], None]) -> None:
-            self._threads -= 1
-            if not result.done():  # somebody waits still
-                settle()
-
-        def work() -> None:
-            settle = self._settling(result, call, secrets)
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(done, settle)
-
         try:
-            threading.Thread(target=work, name="cloud-login", daemon=True).start()
+            result = daemons.start(
+                lambda: self._translated(call, secrets), name="cloud-login", ended=self._end
+            )
         except RuntimeError as error:  # the machine's bound, or the process is leaving
             raise errors.CredentialError(f"no thread for a cloud login: {error}") from None
         self._threads += 1
         return result
 
-    def _settling(
-        self, result: "asyncio.Future[T]", call: Callable[[], T], secrets: Collection[str]
-    ) -> Callable[[], None]:
-        """Make the call; what hands out its result, or its failure as one of ours."""
+    def _end(self) -> None:
+        self._threads -= 1
+
+    def _translated(self, call: Callable[[], T], secrets: Collection[str]) -> T:
+        """Make the call; raises its failure as one of ours."""
         try:
-            value = call()
-        except errors.OcisourceError as error:
-            failure = error
+            return call()
+        except errors.OcisourceError:
+            raise
         except BaseException as error:  # noqa: BLE001 - the libraries' own errors share no root
             kind = type(error).__name__
             text = self.words(_said(error), secrets=secrets) or kind
             if isinstance(error, _STUMBLES):
                 text = f"the cloud's library cannot read an answer or a setting ({kind}: {text})"
-            # Without cause and context: frames and attributes may hold requests with their secrets.
-            failure = errors.CredentialError(text)
-        else:
-            return lambda: result.set_result(value)
-        return lambda: result.set_exception(failure)
+        # Raised here, without cause and context: frames and attributes may hold requests with
+        # their secrets.
+        raise errors.CredentialError(text)
 
 
 def _said(error: BaseException) -> str:
