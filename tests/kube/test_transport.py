@@ -72,6 +72,14 @@ def connected(port: int, **fields: object) -> client.Client:
     return client.Client(cluster, settings=exchange.ClientSettings(retries=0), environ={})
 
 
+def shown(files: certificates.Files, now: list[float]) -> logins.MaterialLogin:
+    """A client certificate in files, which are looked at again as the time in ``now`` goes on."""
+    return logins.MaterialLogin(
+        certificate=logins.Material(path=files.certificate, clock=lambda: now[0]),
+        key=logins.Material(path=files.key, clock=lambda: now[0]),
+    )
+
+
 def trust(authority: certificates.Authority) -> logins.Material:
     """The authority as configuration data."""
     return logins.Material(data=authority.certificate_pem)
@@ -107,11 +115,7 @@ async def test_a_client_certificate_is_shown_and_renewed(
 ) -> None:
     """Files that change are read again, and the pool follows."""
     now = [0.0]
-    files = authority.client("first").write(tmp_path / "client")
-    source = logins.MaterialLogin(
-        certificate=logins.Material(path=files.certificate, clock=lambda: now[0]),
-        key=logins.Material(path=files.key, clock=lambda: now[0]),
-    )
+    source = shown(authority.client("first").write(tmp_path / "client"), now)
     server = serving(authority.server(), tmp_path / "server", client_authority=authority)
     async with (
         server as port,
@@ -141,11 +145,7 @@ async def test_closing_also_ends_connections_of_an_older_certificate(
 ) -> None:
     """A request that is still read on the old pool ends with the client, not with the process."""
     now = [0.0]
-    files = authority.client("first").write(tmp_path / "client")
-    source = logins.MaterialLogin(
-        certificate=logins.Material(path=files.certificate, clock=lambda: now[0]),
-        key=logins.Material(path=files.key, clock=lambda: now[0]),
-    )
+    source = shown(authority.client("first").write(tmp_path / "client"), now)
     server = serving(authority.server(), tmp_path / "server", client_authority=authority)
     async with (
         server as port,
