@@ -88,6 +88,14 @@ def test_bounds_the_depth(depth: int) -> None:
         assert bodies.decode(many, content_type=bodies.JSON).value["z"]
 
 
+@pytest.mark.parametrize("content_type", [bodies.JSON, bodies.YAML, bodies.APPLY_PATCH])
+@pytest.mark.parametrize("text", [b'{"a":' * 100_000, b"{" * 100_000, b"[" * 100_000])
+def test_no_depth_brings_anything_but_a_refusal(content_type: str, text: bytes) -> None:
+    """However the text is to be read: the decoder's stack is not the client's business."""
+    with pytest.raises(errors.InvalidInputError, match="exceeded max depth"):
+        bodies.decode(text, content_type=content_type)
+
+
 def test_keeps_large_numbers() -> None:
     """64-bit integers are not rounded."""
     text = b'{"n": 9223372036854775807}'

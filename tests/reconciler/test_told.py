@@ -124,6 +124,7 @@ async def test_every_run_that_finds_nothing_new_is_counted_in_one_event(world: W
 
 async def test_failures_that_repeat_are_counted_in_one_warning(world: World) -> None:
     """One event for all the tries of the back-off."""
+    await world.push("podinfo", "latest", FIRST)
     async with world.controller():
         await world.declare(ref={"tag": "0.0.1"})
         await world.failed(PULL_FAILED)

@@ -131,10 +131,12 @@ class Fetcher:
                     remote, want.wanted, tag, is_probe_due=self._is_probe_due(run, granted)
                 )
             except errors.NotFoundError as error:
-                if tag is None or _NO_REPOSITORY in error.codes:
+                if tag is None:
                     raise
+                has_repository = _NO_REPOSITORY not in error.codes
+                why = "" if has_repository else " (the registry knows no such repository)"
                 raise steps.StepFailedError(
-                    f"failed to pull artifact from '{url}': couldn't find tag \"{tag}\"",
+                    f"failed to pull artifact from '{url}': couldn't find tag \"{tag}\"{why}",
                     condition=reasons.FETCH_FAILED,
                     reason=reasons.PULL_FAILED,
                 ) from error

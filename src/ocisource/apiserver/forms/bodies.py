@@ -110,6 +110,8 @@ def _is_json(data: bytes) -> bool:
         msgspec.json.decode(data, type=msgspec.Raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
+    except RecursionError:
+        return True  # as far as it could be read; its depth is refused next
     return True
 
 
