@@ -4,7 +4,8 @@ All verify the blob's digest and hash what they write to a file. The *floor* doe
 gunzip and gzip, with the same library and level: what no pipeline can undercut. The store also
 keeps the digest of the tar inside; ``floor + tar digest`` owes that, too. The *port* is what one
 would write with ``tarfile`` and ``gzip`` for the same archive: streaming where the layer is in
-order, over a temporary file where it must be sorted. Processor time, not wall time; each figure
+order, over a temporary file where it must be sorted. All run in a process that is set up as the
+long-running commands set theirs up (``ocisource.process``). Processor time, not wall time; each figure
 is the best of several rounds, every round a process of its own (which takes the median of several
 runs of a small layer), rounds interleaved. Memory is the
 peak of resident memory above that of the same process before it began. Lateness is that of an
@@ -36,6 +37,7 @@ from typing import Any, BinaryIO
 from isal import igzip_lib, isal_zlib
 
 from benchmarks import corpora
+from ocisource import process
 from ocisource.archive import packer, repack, sourceignore
 
 _ROUNDS = 5
@@ -163,6 +165,7 @@ SUBJECTS: dict[str, Subject] = {
 
 def _child(subject: str, blob: Path) -> None:
     """Run one subject once, or for a while if it is quick, and print what it took."""
+    process.settle()
     run = SUBJECTS[subject]
     data = blob.read_bytes() if blob.stat().st_size < _CHUNK else b""
     times: list[float] = []
