@@ -5,9 +5,10 @@ gunzip and gzip, with the same library and level: what no pipeline can undercut.
 keeps the digest of the tar inside; ``floor + tar digest`` owes that, too. The *port* is what one
 would write with ``tarfile`` and ``gzip`` for the same archive: streaming where the layer is in
 order, over a temporary file where it must be sorted. All run in a process that is set up as the
-long-running commands set theirs up (``ocisource.process``). Processor time, not wall time; each figure
-is the best of several rounds, every round a process of its own (which takes the median of several
-runs of a small layer), rounds interleaved. Memory is the
+long-running commands set theirs up (``ocisource.process``).
+
+Processor time, not wall time; each figure is the best of several rounds, every round a process of
+its own (which takes the median of several runs of a small layer), rounds interleaved. Memory is the
 peak of resident memory above that of the same process before it began. Lateness is that of an
 event loop's one-millisecond ticks while one pipeline after the other runs in a worker thread.
 
