@@ -160,7 +160,7 @@ def _put_files(root: Path) -> None:
         with local.stage() as stage:
             for start in range(0, size, 1 << 20):
                 stage.write(rng.randbytes(min(1 << 20, size - start)))
-            local.publish(stage.finish(), path=_path(size), tar_digest=None)
+            local.publish(stage.finish(), path=_path(size))
     local.close()
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from ocisource.api import ocirepository
+from ocisource.archive import packer
 from tests.reconciler import world as worlds
 from tests.reconciler.world import World
 
@@ -278,6 +279,34 @@ async def test_a_lost_or_altered_file_is_rebuilt_without_a_new_artifact_event(
     assert after.status.artifact.digest == before.status.artifact.digest
     assert events.count("NewArtifact") == 1
     assert ("ArtifactVerificationFailed" in events) is (damage == "alter")
+
+
+async def test_an_artifact_rebuilt_by_another_compressor_is_no_new_artifact(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Status tells the new bytes; revision and files are the old ones, and no event is told."""
+    files = {f"{number}.yaml": b"kind: ConfigMap\n" * 50 * number for number in range(9)}
+    await world.push("podinfo", "latest", files)
+    async with world.controller():
+        await world.declare()
+        before = await world.ready()
+        await world.event("NewArtifact")
+        stored = world.stored(before)
+        monkeypatch.setattr(packer, "LEVEL", 3)
+        path = world.path(before)
+        path.chmod(0o600)
+        path.write_bytes(b"x")  # the store's only copy, so that it must be packed again
+        await world.request("podinfo", "look")
+        after = await world.until(
+            lambda o: o.status.last_handled_reconcile_at == "look" and worlds.is_ready(o)
+        )
+        assert world.stored(after) == stored
+        events = [reason for _, reason, _ in await world.events()]
+    assert after.status.artifact is not None
+    assert before.status.artifact is not None
+    assert after.status.artifact.digest != before.status.artifact.digest
+    assert after.status.artifact.revision == before.status.artifact.revision
+    assert events.count("NewArtifact") == 1
 
 
 async def test_other_ignore_rules_rebuild_the_same_revision(world: World) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import gzip
 import hashlib
 import io
 import os
@@ -54,13 +53,12 @@ async def _published(publisher: publish.Publisher, want: wanted.Wanted) -> store
 
 
 async def test_a_layer_becomes_a_stored_file_and_the_latest(publisher: publish.Publisher) -> None:
-    """Its record has the digests of the file and of the tar inside, and the caller's note."""
+    """Its record has the digest and size of the file, and the caller's note."""
     stored = await _published(publisher, _want())
     target = _local(publisher)
     data = (target.root / shelf.PATH).read_bytes()
     assert stored.digest == digests.Digest.of(data)
     assert stored.size == len(data)
-    assert stored.tar_digest == digests.Digest.of(gzip.decompress(data))
     assert target.stored(shelf.PATH) == stored
     assert stored.note == "told again"
     assert (target.root / shelf.FOLDER / publish.LATEST).read_bytes() == data
@@ -75,10 +73,9 @@ async def test_what_was_left_out_is_told(publisher: publish.Publisher) -> None:
 
 
 async def test_a_copied_layer_is_the_layer(publisher: publish.Publisher) -> None:
-    """Byte for byte, whatever it is, and without a tar's digest."""
+    """Byte for byte, whatever it is."""
     stored = await _published(publisher, _want(is_copied=True, ignore="*"))
     assert stored.digest.hex == hashlib.sha256(_LAYER).hexdigest()
-    assert stored.tar_digest is None
 
 
 @pytest.mark.parametrize("is_copied", [True, False])

@@ -51,7 +51,7 @@ class Loop:
         with self.store.stage() as stage:
             for start in range(0, size, 65536):
                 stage.write(content[start : start + 65536])
-            stored = self.store.publish(stage.finish(), path=path, tar_digest=None)
+            stored = self.store.publish(stage.finish(), path=path)
         self.store.point_latest(folder, path)
         self._write(folder, path, stored.digest)
 

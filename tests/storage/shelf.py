@@ -5,7 +5,6 @@ import pathlib
 import stat
 import time
 
-from ocisource import digest as digests
 from ocisource.storage import index, paths, store
 
 FOLDER = "ocirepository/apps/podinfo"
@@ -36,17 +35,11 @@ def create(root: pathlib.Path, clock: Clock | None = None) -> store.LocalStore:
     return store.LocalStore(root, clock=clock or Clock(), wall_ns=patient_ns)
 
 
-def put(
-    target: store.LocalStore,
-    data: bytes,
-    path: str = PATH,
-    *,
-    tar_digest: digests.Digest | None = None,
-) -> index.StoredFile:
+def put(target: store.LocalStore, data: bytes, path: str = PATH) -> index.StoredFile:
     """Store bytes under a path."""
     with target.stage() as stage:
         stage.write(data)
-        return target.publish(stage.finish(), path=path, tar_digest=tar_digest)
+        return target.publish(stage.finish(), path=path)
 
 
 def blobs(target: store.LocalStore) -> list[pathlib.Path]:

@@ -12,20 +12,39 @@ _A, _B, _C = (digests.Digest.of(data) for data in (b"a", b"b", b"c"))
 
 
 def _file(path: str = "x/y/1", content: digests.Digest = _A) -> index.StoredFile:
-    return index.StoredFile(path, content, 1, _B, 12.5)
+    return index.StoredFile(path, content, 1, 12.5)
 
 
 def test_records_outlive_the_process(tmp_path: pathlib.Path) -> None:
     """What was put is there after opening again, field by field."""
     first = index.Index(tmp_path / "db")
     first.put(_file())
-    first.put(index.StoredFile("x/y/2", _B, 2, None, 1.0))
+    first.put(index.StoredFile("x/y/2", _B, 2, 1.0))
     first.close()
     again = index.Index(tmp_path / "db")
     assert again.get("x/y/1") == _file()
     assert again.folder("x/y").keys() == {"x/y/1", "x/y/2"}
     assert again.folder("x") == {}
     again.close()
+
+
+def test_an_index_of_an_earlier_release_is_read_and_written(tmp_path: pathlib.Path) -> None:
+    """It had one more column, the digest of the tar inside; retention goes on from its times."""
+    index.Index(tmp_path / "db").close()
+    earlier = sqlite3.connect(tmp_path / "db")
+    earlier.executescript("ALTER TABLE files ADD COLUMN tar_digest TEXT")
+    row = ("x/y/1", "x/y", _A.hex, 1, 12.5, "", _B.hex)
+    earlier.execute(
+        "INSERT INTO files (path, folder, digest, size, stored_at, note, tar_digest)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        row,
+    )
+    earlier.commit()
+    earlier.close()
+    records = index.Index(tmp_path / "db")
+    records.put(_file("x/y/2", _C))
+    assert records.folder("x/y") == {"x/y/1": _file(), "x/y/2": _file("x/y/2", _C)}
+    records.close()
 
 
 def test_a_damaged_index_is_begun_anew(tmp_path: pathlib.Path) -> None:

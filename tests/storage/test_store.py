@@ -26,11 +26,10 @@ def test_a_root_that_is_no_folder_is_refused(tmp_path: pathlib.Path, kind: str) 
 def test_a_published_file_holds_the_bytes_and_is_remembered(
     local: store.LocalStore, clock: shelf.Clock
 ) -> None:
-    """Path, digest, size, tar digest and time come back, also from the index."""
+    """Path, digest, size and time come back, also from the index."""
     clock.now = 42.5
-    tar = digests.Digest.of(b"tar")
-    stored = shelf.put(local, b"hello", tar_digest=tar)
-    assert stored == store.StoredFile(shelf.PATH, _HELLO, 5, tar, 42.5)
+    stored = shelf.put(local, b"hello")
+    assert stored == store.StoredFile(shelf.PATH, _HELLO, 5, 42.5)
     assert local.stored(shelf.PATH) == stored
     assert local.files(shelf.FOLDER) == (stored,)
     assert (local.root / shelf.PATH).read_bytes() == b"hello"
@@ -50,7 +49,7 @@ def test_a_large_content_arrives_whole(local: store.LocalStore) -> None:
     with local.stage() as stage:
         for block in blocks:
             stage.write(block)
-        stored = local.publish(stage.finish(), path=shelf.PATH, tar_digest=None)
+        stored = local.publish(stage.finish(), path=shelf.PATH)
     content = b"".join(blocks)
     assert (local.root / shelf.PATH).read_bytes() == content
     assert (stored.digest, stored.size) == (digests.Digest.of(content), len(content))
@@ -147,7 +146,7 @@ def test_a_stage_can_be_published_once_and_not_after_it_was_left(local: store.Lo
         stage.write(b"hello")
         staged = stage.finish()
     with pytest.raises(errors.StorageError, match="failed to store"):
-        local.publish(staged, path=shelf.PATH, tar_digest=None)
+        local.publish(staged, path=shelf.PATH)
     assert not (local.root / shelf.PATH).exists()
     assert local.stored(shelf.PATH) is None
 
@@ -166,7 +165,7 @@ def test_a_path_that_leaves_the_store_is_refused(local: store.LocalStore, path: 
     with local.stage() as stage:
         staged = stage.finish()
         with pytest.raises(errors.StorageError):
-            local.publish(staged, path=path, tar_digest=None)
+            local.publish(staged, path=path)
     for operation in (local.open, local.remove, local.remove_all):
         with pytest.raises(errors.StorageError):
             operation(path)
@@ -269,7 +268,7 @@ def test_what_is_no_regular_file_is_missing(local: store.LocalStore, kind: str) 
 
 def test_what_is_remembered_outlives_the_file(local: store.LocalStore) -> None:
     """A rebuild can be compared with what was lost."""
-    stored = shelf.put(local, b"hello", tar_digest=digests.Digest.of(b"tar"))
+    stored = shelf.put(local, b"hello")
     local.remove(shelf.PATH)
     assert local.check(shelf.PATH, _HELLO) is store.Health.MISSING
     assert local.stored(shelf.PATH) == stored
@@ -284,14 +283,14 @@ def test_removing_what_is_not_there_is_an_error(local: store.LocalStore) -> None
 
 def test_a_lost_index_costs_no_artifact(local: store.LocalStore, clock: shelf.Clock) -> None:
     """Files without a record are recognised by their bytes and recorded again."""
-    shelf.put(local, b"hello", tar_digest=_HELLO)
+    shelf.put(local, b"hello")
     local.close()
     for path in (local.root / ".ocisource").glob("index.db*"):
         path.unlink()
     clock.now += 5
     again = shelf.create(local.root, clock)
     assert again.check(shelf.PATH, _HELLO) is store.Health.OK
-    assert again.stored(shelf.PATH) == store.StoredFile(shelf.PATH, _HELLO, 5, None, clock.now)
+    assert again.stored(shelf.PATH) == store.StoredFile(shelf.PATH, _HELLO, 5, clock.now)
     again.close()
 
 

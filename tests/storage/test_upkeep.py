@@ -44,7 +44,7 @@ def test_a_sweep_spares_what_is_being_written(local: store.LocalStore) -> None:
     with local.stage() as stage:
         stage.write(b"hello")
         assert local.sweep() == 0
-        local.publish(stage.finish(), path=shelf.PATH, tar_digest=None)
+        local.publish(stage.finish(), path=shelf.PATH)
     assert local.check(shelf.PATH, _HELLO) is store.Health.OK
 
 

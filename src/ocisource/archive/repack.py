@@ -1,7 +1,7 @@
 """The main road: a layer's blob in, a reproducible ``.tar.gz`` out, nothing unpacked to disk.
 
 In order: decompress, read the headers, collect ``.sourceignore`` files, put the entries into the
-order of a walk, leave out what the rules say, write a normalised tar stream, hash it, compress it.
+order of a walk, leave out what the rules say, write a normalised tar stream, compress it.
 
 Three ways, one output:
 
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from ocisource import digest, errors
+from ocisource import errors
 from ocisource.archive import (
     arrange,
     compression,
@@ -43,13 +43,12 @@ _MAX_IGNORE_FILE = 1 << 20  # bytes of one .sourceignore, and of all of them tog
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Packed:
-    """What was packed: the tar stream's digest and size in bytes, its entries, what it lacks.
+    """What was packed: the tar stream's size in bytes, its entries, what it lacks.
 
     ``skipped`` counts by kind: ``symlink``, ``hard link``, ``global header`` (they leave no
     entry), ``ignored`` (by the rules), ``repeated`` (replaced by a later entry of that name).
     """
 
-    tar_digest: digest.Digest
     tar_size: int
     entries: int
     skipped: Mapping[str, int]
@@ -160,7 +159,7 @@ def _written(
     skipped = dict(index.skipped)
     if tree.ignored:
         skipped["ignored"] = tree.ignored
-    return Packed(out.tar_digest, out.tar_size, tree.entries, types.MappingProxyType(skipped))
+    return Packed(out.tar_size, tree.entries, types.MappingProxyType(skipped))
 
 
 def _ignore_files(index: untar.Index, held: spool.Spool) -> tuple[tuple[bytes, bytes], ...]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from ocisource import errors
+from ocisource import digest, errors
 from ocisource.archive import gitignore, packer, sourceignore, ustar
 from ocisource.archive.limits import Limits
 from ocisource.archive.repack import Packed
@@ -34,17 +34,19 @@ def pack_path(
     write: Callable[[bytes], object],
     is_following: bool = False,
     is_cancelled: Callable[[], bool] = lambda: False,
+    tar: digest.Hasher | None = None,
 ) -> Packed:
     """Pack a directory or file; ``write`` receives the gzip stream.
 
     ``ignore`` holds patterns in the dialect of archive.gitignore. With ``is_following``
     (``--resolve-symlinks``) links are replaced by what they point to, a directory within itself
-    by an empty one, and a dangling link is an error.
+    by an empty one, and a dangling link is an error. ``tar`` hashes the tar stream, which does not
+    depend on the compressor.
 
     Raises UsageError for a path that is missing or cannot be read, AbandonedError.
     """
     build = _Build(
-        packer.Packer(write, limits=_UNBOUNDED, is_cancelled=is_cancelled),
+        packer.Packer(write, limits=_UNBOUNDED, is_cancelled=is_cancelled, tar=tar),
         is_following=is_following,
     )
     scope = gitignore.Rules(sourceignore.parse_list(ignore)).root()
@@ -102,7 +104,7 @@ class _Build:
         self._put(ustar.END)
         self._out.finish()
         skipped = types.MappingProxyType(self._skipped)
-        return Packed(self._out.tar_digest, self._out.tar_size, self._entries, skipped)
+        return Packed(self._out.tar_size, self._entries, skipped)
 
     def walk(self, top: bytes, scope: gitignore.Scope) -> None:
         """Write what lies below ``top``."""

@@ -92,7 +92,7 @@ def _pack(
     is_following: bool,  # noqa: FBT001 - a call in a thread
     cancelled: threading.Event,
 ) -> Built:
-    hasher = digests.Hasher()
+    hasher, tar = digests.Hasher(), digests.Hasher()
 
     def write(data: bytes) -> None:
         hasher.update(data)
@@ -108,12 +108,13 @@ def _pack(
             write=write,
             is_following=is_following,
             is_cancelled=cancelled.is_set,
+            tar=tar,
         )
     except errors.UsageError as error:
         if not is_following:
             raise
         raise errors.UsageError(f"resolving symlinks failed: {error.text}") from error
-    return Built(str(hasher.digest), hasher.size, str(result.tar_digest), result.entries)
+    return Built(str(hasher.digest), hasher.size, str(tar.digest), result.entries)
 
 
 def _place(source: typing.IO[bytes], goal: pathlib.Path) -> None:

@@ -10,7 +10,6 @@ import pathlib
 import typing
 from collections.abc import Callable
 
-from ocisource import digest as digests
 from ocisource import errors
 from ocisource.archive import limits as archive_limits
 from ocisource.archive import repack
@@ -28,7 +27,6 @@ class Staged:
 
     stage: staging.Stage
     blob: staging.StagedBlob
-    tar_digest: digests.Digest | None
     entries: int
     skipped: dict[str, int]
 
@@ -89,7 +87,6 @@ class Publisher:
         return Staged(
             stage=stage,
             blob=stage.finish(),
-            tar_digest=packed.tar_digest,
             entries=packed.entries,
             skipped=dict(packed.skipped),
         )
@@ -108,9 +105,7 @@ class Publisher:
 
         def call() -> Committed:
             with staged.stage:
-                stored = self.store.publish(
-                    staged.blob, path=path, tar_digest=staged.tar_digest, note=note
-                )
+                stored = self.store.publish(staged.blob, path=path, note=note)
             try:
                 self.store.point_latest(folder, path)
             except errors.StorageError as error:
@@ -134,4 +129,4 @@ def _copy(
         if is_cancelled():
             raise errors.AbandonedError("copying was called off")
         stage.write(chunk)
-    return Staged(stage=stage, blob=stage.finish(), tar_digest=None, entries=0, skipped={})
+    return Staged(stage=stage, blob=stage.finish(), entries=0, skipped={})

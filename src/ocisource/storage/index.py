@@ -1,6 +1,6 @@
 """What the store remembers about its files, in SQLite beside them.
 
-Times and tar digests live here and never in mtime: hard links share one inode. The index may be
+Times live here and never in mtime: hard links share one inode. The index may be
 lost without losing an artifact: what it does not know is read again from the files, and only
 retention starts anew. Commits are therefore not flushed one by one (WAL, synchronous=NORMAL): a
 power cut may lose the last of them, but never damages the file.
@@ -29,7 +29,6 @@ CREATE TABLE IF NOT EXISTS files (
   folder TEXT NOT NULL,
   digest TEXT NOT NULL,
   size INTEGER NOT NULL,
-  tar_digest TEXT,
   stored_at REAL NOT NULL,
   note TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
@@ -41,21 +40,20 @@ CREATE TABLE IF NOT EXISTS replacements (
   PRIMARY KEY (path, old, new)
 ) WITHOUT ROWID;
 """
-_COLUMNS = "path, digest, size, tar_digest, stored_at, note"
+_COLUMNS = "path, digest, size, stored_at, note"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StoredFile:
     """A file of the store: ``path`` relative to its root, ``digest`` and ``size`` of its bytes.
 
-    ``tar_digest`` is that of the tar inside, where known; ``stored_at`` seconds since the epoch;
-    ``note`` whatever the caller wants to be told again.
+    ``stored_at`` are seconds since the epoch; ``note`` is whatever the caller wants to be told
+    again.
     """
 
     path: str
     digest: digests.Digest
     size: int
-    tar_digest: digests.Digest | None
     stored_at: float
     note: str = ""
 
@@ -118,11 +116,11 @@ class Index:
     def put(self, file: StoredFile) -> None:
         """Write the record of a path, in place of an older one."""
         folder, _, _ = file.path.rpartition("/")
-        tar = None if file.tar_digest is None else file.tar_digest.hex
+        # Columns by name: an index made by an earlier release has one more, the tar's digest.
         self._rows(
-            "INSERT OR REPLACE INTO files (path, folder, digest, size, tar_digest, stored_at, note)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            *(file.path, folder, file.digest.hex, file.size, tar, file.stored_at, file.note),
+            "INSERT OR REPLACE INTO files (path, folder, digest, size, stored_at, note)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            *(file.path, folder, file.digest.hex, file.size, file.stored_at, file.note),
         )
 
     def delete(self, paths: Iterable[str]) -> None:
@@ -182,7 +180,6 @@ def _check(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(f"version {version} is unknown")
 
 
-def _stored(row: tuple[str, str, int, str | None, float, str]) -> StoredFile:
-    path, content, size, tar, stored_at, note = row
-    tar_digest = None if tar is None else digests.Digest(tar)
-    return StoredFile(path, digests.Digest(content), size, tar_digest, stored_at, note)
+def _stored(row: tuple[str, str, int, float, str]) -> StoredFile:
+    path, content, size, stored_at, note = row
+    return StoredFile(path, digests.Digest(content), size, stored_at, note)

@@ -15,7 +15,6 @@ def publish(
     staged: staging.StagedBlob,
     *,
     path: str,
-    tar_digest: digests.Digest | None,
     note: str = "",
 ) -> index.StoredFile:
     """Give staged bytes a name; see LocalStore.publish. Raises OSError and sqlite3.Error."""
@@ -26,9 +25,7 @@ def publish(
             descriptor = opened.enter_context(paths.folder(place.root, folder, is_made=True))
             if proven is None or not place.blobs.is_still(staged.digest, proven):
                 place.blobs.put(staged)
-            file = index.StoredFile(
-                path, staged.digest, staged.size, tar_digest, place.clock(), note
-            )
+            file = index.StoredFile(path, staged.digest, staged.size, place.clock(), note)
             try:
                 _name(place, file, staged=staged, name=name, folder=descriptor)
             finally:
@@ -46,7 +43,7 @@ def restore(place: premises.Premises, path: str, wanted: digests.Digest) -> bool
         proven = place.blobs.proven(wanted)
         if proven is None:
             return False
-        file = index.StoredFile(path, wanted, proven.size, None, place.clock())
+        file = index.StoredFile(path, wanted, proven.size, place.clock())
         with paths.folder(place.root, folder) as descriptor:
             _name(place, file, staged=None, name=name, folder=descriptor)
             os.fsync(descriptor)

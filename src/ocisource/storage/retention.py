@@ -78,7 +78,7 @@ def _adopted(place: premises.Premises, path: str, name: str, folder: int) -> ind
         size = os.fstat(descriptor).st_size
     finally:
         os.close(descriptor)
-    file = index.StoredFile(path, found, size, None, place.clock())
+    file = index.StoredFile(path, found, size, place.clock())
     place.index.put(file)
     return file
 

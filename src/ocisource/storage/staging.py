@@ -31,7 +31,7 @@ class Stage:
 
         with store.stage() as stage:
             stage.write(data)
-            store.publish(stage.finish(), path=path, tar_digest=None)
+            store.publish(stage.finish(), path=path)
     """
 
     def __init__(self, folder: Path, *, prefix: str) -> None:

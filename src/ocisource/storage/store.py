@@ -6,7 +6,7 @@ Layout below the root (Flux's, plus one folder of our own)::
     ocirepository/{namespace}/{name}/latest.tar.gz  a relative link to the newest of them
     .ocisource/blobs/sha256/{ab}/{hex}              each content once, linked to from above
     .ocisource/tmp, .ocisource/trash                on the way in, on the way out
-    .ocisource/index.db                             times and tar digests
+    .ocisource/index.db                             when each was stored
 
 A file appears under its name complete and durable or not at all: temporary file, fsync, hard link,
 rename, fsync of the folder. All methods block and are thread-safe; none may run on an event loop.
@@ -62,7 +62,6 @@ class Store(Protocol):
         staged: staging.StagedBlob,
         *,
         path: str,
-        tar_digest: digests.Digest | None,
         note: str = "",
     ) -> StoredFile:
         """Give staged bytes their name."""
@@ -153,7 +152,6 @@ class LocalStore:
         staged: staging.StagedBlob,
         *,
         path: str,
-        tar_digest: digests.Digest | None,
         note: str = "",
     ) -> StoredFile:
         """Give staged bytes their name, in place of what stood there.
@@ -163,9 +161,7 @@ class LocalStore:
         in the record.
         """
         with failures.reported(f"failed to store '{path}'"):
-            return placement.publish(
-                self._place, staged, path=path, tar_digest=tar_digest, note=note
-            )
+            return placement.publish(self._place, staged, path=path, note=note)
 
     def check(self, path: str, wanted: digests.Digest) -> Health:
         """Whether the file at ``path`` is there and holds the bytes of ``wanted``.
@@ -223,7 +219,7 @@ class LocalStore:
             return
         with self._place.lock:
             if record is None or record.digest != wanted:
-                records.put(StoredFile(path, wanted, size, None, self._clock()))
+                records.put(StoredFile(path, wanted, size, self._clock()))
             records.settled(path)
             for content in {content for pair in replaced for content in pair}:
                 self._place.reclaim(content)
