@@ -29,7 +29,7 @@ def ordered(
     with arrange.Entries(folder) as gathered:
         for start in range(0, len(entries), batch):
             gathered.add(entries[start : start + batch])
-        found = list(gathered.ordered(is_ordered=False))
+        found = list(gathered.ordered(is_ordered=False, is_cancelled=lambda: False))
         return found, gathered.repeated
 
 
@@ -56,7 +56,7 @@ def test_entries_that_came_in_order_are_chained(tmp_path: pathlib.Path) -> None:
     with arrange.Entries(tmp_path) as gathered:
         for start in range(0, len(entries), 777):
             gathered.add(entries[start : start + 777])
-        assert list(gathered.ordered(is_ordered=True)) == entries
+        assert list(gathered.ordered(is_ordered=True, is_cancelled=lambda: False)) == entries
 
 
 def test_a_directory_may_come_twice_and_is_no_replacement(tmp_path: pathlib.Path) -> None:

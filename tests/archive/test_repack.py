@@ -434,6 +434,30 @@ def test_the_work_can_be_called_off_at_any_block(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_work_can_be_called_off_while_nothing_is_written(
+    tmp_path: pathlib.Path, order: int
+) -> None:
+    """A layer of which all is left out fills no block, and asks all the same."""
+    names = [f"{number:05d}.jpg" for number in range(9000)][::order]
+    blob = layers.layer(*layers.tree(dict.fromkeys(names, b"")))
+    windows = len(gzip.decompress(blob)) // (256 << 10) + 1
+    asked = itertools.count()
+    result, _ = layers.packed(
+        blob, folder=tmp_path, may_stream=False, is_cancelled=lambda: next(asked) < 0
+    )
+    assert result.skipped == {"ignored": 9000}
+    assert next(asked) >= windows + 9000 // 4096
+    reading = itertools.count()
+    with pytest.raises(errors.AbandonedError):
+        layers.packed(
+            blob,
+            folder=tmp_path,
+            may_stream=False,
+            is_cancelled=lambda: next(reading) > windows + 1,
+        )
+
+
 def test_errors_of_the_receiver_pass_through(tmp_path: pathlib.Path) -> None:
     """A full disk on the other side ends the work, as itself."""
 

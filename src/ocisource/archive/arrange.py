@@ -13,7 +13,7 @@ import itertools
 import marshal
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
@@ -22,6 +22,7 @@ from ocisource.archive import limits as bounds
 from ocisource.archive import spool, untar
 
 _RUN = 4096  # entries; about two milliseconds of sorting
+_WATCH = 4096  # entries given between two looks at the cancel token
 _HELD_RUNS = 16  # in memory; then they are merged into one in the file
 _HELD_BYTES = 8 << 20  # bytes of names in memory
 _SLICE = 256  # entries read back at a time
@@ -63,17 +64,22 @@ class Entries:
             self._held = []
             self._bytes = 0
 
-    def ordered(self, *, is_ordered: bool) -> Iterator[untar.Entry]:
+    def ordered(
+        self, *, is_ordered: bool, is_cancelled: Callable[[], bool]
+    ) -> Iterator[untar.Entry]:
         """All entries in order; ``is_ordered`` says that they came so, each once.
 
-        Raises UnsafeEntryError for a name that is a file and a directory.
+        The token is asked as entries are taken: whoever leaves them all out need not ask.
+
+        Raises UnsafeEntryError for a name that is a file and a directory, AbandonedError.
         """
         self._close_run()
         stored = [self._stored(start, end) for start, end in self._starts]
         if is_ordered:
-            return itertools.chain(*stored, *self._held)
+            return _watched(itertools.chain(*stored, *self._held), is_cancelled)
         held = _merged(self._held)
-        return self._last_of_each(heapq.merge(*stored, held) if stored else iter(held))
+        merged = heapq.merge(*stored, held) if stored else iter(held)
+        return self._last_of_each(_watched(merged, is_cancelled))
 
     def _close_run(self) -> None:
         if self._open:
@@ -130,6 +136,15 @@ def _merged(runs: list[list[untar.Entry]]) -> list[untar.Entry]:
             pair.sort()
         runs = pairs + runs[2 * len(pairs) :]
     return runs[0] if runs else []
+
+
+def _watched(
+    entries: Iterator[untar.Entry], is_cancelled: Callable[[], bool]
+) -> Iterator[untar.Entry]:
+    while batch := list(itertools.islice(entries, _WATCH)):
+        if is_cancelled():
+            raise errors.AbandonedError("packing the layer was called off")
+        yield from batch
 
 
 def _slice(entries: Iterator[untar.Entry]) -> list[untar.Entry]:

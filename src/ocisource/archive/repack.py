@@ -127,7 +127,7 @@ def _held(job: _Job, *, may_stream: bool) -> Packed:
         windows = job.windows()
         for window in windows:
             if may_stream and index.length >= ahead and index.is_streamable:
-                ordered = entries.ordered(is_ordered=True)
+                ordered = entries.ordered(is_ordered=True, is_cancelled=job.is_cancelled)
                 rest = itertools.chain([window], windows)
                 tape = stream.Tape(rest, index, is_order_needed=True, held=held.taken())
                 arriving = itertools.chain(ordered, tape.entries())
@@ -135,7 +135,7 @@ def _held(job: _Job, *, may_stream: bool) -> Packed:
             held.add(window)
             entries.add(index.feed(window))
         index.finish()
-        ordered = entries.ordered(is_ordered=index.is_ordered)
+        ordered = entries.ordered(is_ordered=index.is_ordered, is_cancelled=job.is_cancelled)
         packed = _written(job, index, ordered, held, files=_ignore_files(index, held))
         if entries.repeated:
             skipped = {**packed.skipped, "repeated": entries.repeated}
