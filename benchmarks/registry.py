@@ -24,7 +24,9 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 
 from ocisource.net.tls import TLSIdentity
-from ocisource.oci import credentials, limits, manifest, reference, registry
+from ocisource.oci import limits, registry
+from ocisource.oci.authentication import credentials
+from ocisource.oci.grammar import manifest, reference
 from tests.parts import certificates, nginx
 
 CONCURRENCY = 64

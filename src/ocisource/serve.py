@@ -21,7 +21,8 @@ from ocisource.archive import limits
 from ocisource.controller import informer, manager, measures, reflector, workqueue
 from ocisource.controller import request as requests
 from ocisource.kube import client, events, notification, resources
-from ocisource.oci import manifest, registry
+from ocisource.oci import registry
+from ocisource.oci.grammar import manifest
 from ocisource.oci.providers import logins, tokens
 from ocisource.reconciler import (
     access,

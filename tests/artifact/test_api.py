@@ -18,7 +18,7 @@ from ocisource import errors
 from ocisource.artifact import comparing, pushing, remote
 from ocisource.demo import demo
 from ocisource.demo import registry as demo_registry
-from ocisource.oci import reference
+from ocisource.oci.grammar import reference
 from tests.simulators import faults
 from tests.simulators import registry as simulators
 

@@ -13,7 +13,9 @@ import pytest
 
 from ocisource import digest as digests
 from ocisource import errors
-from ocisource.oci import credentials, limits, manifest, reference, registry
+from ocisource.oci import limits, registry
+from ocisource.oci.authentication import credentials
+from ocisource.oci.grammar import manifest, reference
 from tests.parts import registry as parts
 from tests.simulators.registry import Simulator, Tokens
 

@@ -11,7 +11,8 @@ import pytest
 
 from ocisource import errors
 from ocisource.demo import demo
-from ocisource.oci import artifact, manifest, reference, registry
+from ocisource.oci import registry
+from ocisource.oci.grammar import artifact, manifest, reference
 from tests.parts import kubectl, kubernetes, skopeo
 
 

@@ -13,7 +13,7 @@ from ocisource import digest as digests
 from ocisource import errors
 from ocisource.demo import content as contents
 from ocisource.demo import registry as demo
-from ocisource.oci import manifest as manifests
+from ocisource.oci.grammar import manifest as manifests
 from tests.parts import registry, skopeo
 
 _NAME = "org/app"

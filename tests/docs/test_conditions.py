@@ -25,7 +25,7 @@ def _literals() -> str:
     return "\n".join(
         node.value
         for folder in _SOURCES
-        for path in sorted((code / folder).glob("*.py"))
+        for path in sorted((code / folder).rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )

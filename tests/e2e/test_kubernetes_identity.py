@@ -12,8 +12,8 @@ import pytest
 
 from ocisource.manifests import render
 from ocisource.net import tls
-from ocisource.oci import credentials
 from ocisource.oci import registry as registries
+from ocisource.oci.authentication import credentials
 from ocisource.oci.providers import aws
 from tests.e2e import cluster as clusters
 from tests.oci.providers import clouds, names

@@ -16,7 +16,8 @@ import pytest
 
 from ocisource import digest as digests
 from ocisource.net import tls
-from ocisource.oci import credentials, registry
+from ocisource.oci import registry
+from ocisource.oci.authentication import credentials
 from tests.e2e import machine
 from tests.parts import certificates, commands, kubectl, processes
 from tests.parts import registry as registries

@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from ocisource.oci import credentials, limits, reference, registry
+from ocisource.oci import limits, registry
+from ocisource.oci.authentication import credentials
+from ocisource.oci.grammar import reference
 from tests.simulators import faketime
 from tests.simulators.registry import Simulator
 

@@ -10,7 +10,8 @@ import pytest
 
 from ocisource import digest as digests
 from ocisource import errors
-from ocisource.oci import limits, manifest, registry
+from ocisource.oci import limits, registry
+from ocisource.oci.grammar import manifest
 from tests.oci.conftest import Remote
 from tests.simulators import faults
 from tests.simulators.registry import Simulator

@@ -11,8 +11,10 @@ import pytest
 from ocisource import digest as digests
 from ocisource import errors
 from ocisource.net import address as addresses
-from ocisource.oci import guard, limits, manifest, reference, registry
-from ocisource.oci import names as known_names
+from ocisource.oci import limits, registry
+from ocisource.oci.grammar import manifest, reference
+from ocisource.oci.hosts import guard
+from ocisource.oci.hosts import names as known_names
 from tests.oci.conftest import Remote
 from tests.simulators import faults
 from tests.simulators.registry import Simulator

@@ -9,7 +9,9 @@ import pytest
 
 from ocisource import digest as digests
 from ocisource import errors
-from ocisource.oci import credentials, limits, manifest, reference, registry
+from ocisource.oci import limits, registry
+from ocisource.oci.authentication import credentials
+from ocisource.oci.grammar import manifest, reference
 from tests.simulators import faketime
 
 SECRET = "hunter2-hunter2"

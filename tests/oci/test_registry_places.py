@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocisource import errors
-from ocisource.oci import guard, places
+from ocisource.oci.hosts import guard, places
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,10 @@ import pytest
 from ocisource import errors
 from ocisource.net.proxy import Proxy
 from ocisource.net.tls import TLSIdentity
-from ocisource.oci import connections, credentials, limits, pools
+from ocisource.oci import limits
+from ocisource.oci.authentication import credentials
+from ocisource.oci.hosts import connections
+from ocisource.oci.transport import pools
 from tests.simulators import faketime
 
 WAY = connections.Way(host="registry.example.com")

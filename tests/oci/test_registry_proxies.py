@@ -10,7 +10,8 @@ import pytest
 from ocisource import errors
 from ocisource.net.proxy import Proxy
 from ocisource.net.tls import TLSIdentity
-from ocisource.oci import credentials, registry
+from ocisource.oci import registry
+from ocisource.oci.authentication import credentials
 from tests.oci.conftest import Remote
 from tests.parts import certificates
 from tests.parts import proxy as parts

@@ -10,7 +10,9 @@ import pytest
 from ocisource import digest as digests
 from ocisource import errors
 from ocisource.net.tls import TLSIdentity
-from ocisource.oci import credentials, manifest, registry
+from ocisource.oci import registry
+from ocisource.oci.authentication import credentials
+from ocisource.oci.grammar import manifest
 from tests.oci.conftest import Remote
 from tests.parts import certificates, nginx, processes
 from tests.parts import registry as parts

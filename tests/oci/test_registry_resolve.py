@@ -7,7 +7,7 @@ import pytest
 
 from ocisource import digest as digests
 from ocisource import errors
-from ocisource.oci import manifest
+from ocisource.oci.grammar import manifest
 from tests.oci.conftest import Remote
 from tests.simulators import faults
 from tests.simulators.registry import Simulator

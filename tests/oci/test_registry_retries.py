@@ -6,7 +6,8 @@ import email.utils
 import pytest
 
 from ocisource import errors
-from ocisource.oci import guard, registry
+from ocisource.oci import registry
+from ocisource.oci.hosts import guard
 from tests.oci.conftest import WALL, Remote
 from tests.simulators import faketime, faults
 from tests.simulators.registry import Simulator, Tokens

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ocisource import errors
-from ocisource.oci import schemes
+from ocisource.oci.transport import schemes
 from tests.simulators import faketime
 
 

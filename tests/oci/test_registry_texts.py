@@ -10,17 +10,11 @@ from ocisource import digest as digests
 from ocisource import errors
 from ocisource.net.proxy import Proxy
 from ocisource.net.tls import TLSIdentity
-from ocisource.oci import (
-    answers,
-    auth,
-    connections,
-    credentials,
-    docker_config,
-    exchange,
-    manifest,
-    pools,
-    registry,
-)
+from ocisource.oci import registry
+from ocisource.oci.authentication import auth, credentials, docker_config
+from ocisource.oci.grammar import manifest
+from ocisource.oci.hosts import answers, connections
+from ocisource.oci.transport import exchange, pools
 from tests.oci.conftest import Remote
 from tests.simulators import faults
 from tests.simulators.registry import Simulator, Tokens

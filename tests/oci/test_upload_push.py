@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from ocisource import errors
-from ocisource.oci import limits, manifest, reference, registry
+from ocisource.oci import limits, registry
+from ocisource.oci.grammar import manifest, reference
 from tests.oci.conftest import Remote
 from tests.oci.test_blob_stream import CONTENT, descriptor
 from tests.simulators import faketime, faults

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from ocisource import digest as digests
 from ocisource.kube import patch, resources
 from ocisource.net import tls
-from ocisource.oci import credentials, registry
+from ocisource.oci import registry
+from ocisource.oci.authentication import credentials
 from tests.parts import certificates
 from tests.parts import registry as parts
 from tests.reconciler import world as worlds

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ocisource.kube import patch
-from ocisource.oci import manifest
+from ocisource.oci.grammar import manifest
 from tests.reconciler import world as worlds
 from tests.reconciler.world import World
 from tests.simulators import registry as simulators

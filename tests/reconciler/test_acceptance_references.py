@@ -7,7 +7,7 @@ import pytest
 from ocisource import digest as digests
 from ocisource import errors
 from ocisource.api import ocirepository
-from ocisource.oci import manifest, reference
+from ocisource.oci.grammar import manifest, reference
 from ocisource.reconciler import declared, steps
 from ocisource.source import resolve, wanted
 from tests.reconciler import world as worlds

@@ -8,7 +8,8 @@ import pytest
 from ocisource import metrics
 from ocisource.kube import patch, resources
 from ocisource.net import tls
-from ocisource.oci import credentials, registry
+from ocisource.oci import registry
+from ocisource.oci.authentication import credentials
 from ocisource.oci.providers import aws, tokens
 from ocisource.reconciler import cloud
 from tests.oci.providers import clouds

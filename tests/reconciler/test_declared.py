@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from ocisource.api import meta, ocirepository
-from ocisource.oci import manifest
+from ocisource.oci.grammar import manifest
 from ocisource.reconciler import declared, reasons, steps
 
 URL = "oci://ghcr.io/stefanprodan/manifests/podinfo"

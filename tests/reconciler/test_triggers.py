@@ -9,7 +9,7 @@ import pytest
 from ocisource.api import meta, ocirepository
 from ocisource.controller import request as requests
 from ocisource.kube import resources
-from ocisource.oci import credentials
+from ocisource.oci.authentication import credentials
 from ocisource.reconciler import access, newest, pacing, triggers
 
 ONE, TWO = requests.Request("apps", "one"), requests.Request("apps", "two")

@@ -21,8 +21,9 @@ from ocisource.api import conditions, ocirepository
 from ocisource.controller import request as requests
 from ocisource.demo import registry as demo
 from ocisource.kube import client, config, patch, resources
-from ocisource.oci import manifest as manifests
-from ocisource.oci import reference, registry
+from ocisource.oci import registry
+from ocisource.oci.grammar import manifest as manifests
+from ocisource.oci.grammar import reference
 
 LAYER_TYPE = "application/vnd.cncf.flux.content.v1.tar+gzip"
 CONFIG = b"{}"

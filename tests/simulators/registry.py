@@ -24,7 +24,7 @@ from typing import Self
 
 from aiohttp import web
 
-from ocisource.oci import manifest
+from ocisource.oci.grammar import manifest
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Fault = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]

@@ -14,7 +14,7 @@ import pytest
 from ocisource import digest as digests
 from ocisource import errors
 from ocisource.archive import limits
-from ocisource.oci import manifest, reference
+from ocisource.oci.grammar import manifest, reference
 from ocisource.source import publish, wanted, workers
 from ocisource.storage import store
 from tests.archive import layers

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from ocisource import digest as digests
-from ocisource.oci import manifest, reference, semver
+from ocisource.oci.grammar import manifest, reference, semver
 from ocisource.source import resolve, wanted
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocisource.oci import manifest, reference
+from ocisource.oci.grammar import manifest, reference
 from ocisource.source import wanted
 
 DIGEST = f"sha256:{'a' * 64}"

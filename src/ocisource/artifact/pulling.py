@@ -16,8 +16,9 @@ from ocisource import errors
 from ocisource.archive import extract
 from ocisource.archive import limits as archive_limits
 from ocisource.artifact import remote
-from ocisource.oci import manifest as manifests
-from ocisource.oci import reference, registry
+from ocisource.oci import registry
+from ocisource.oci.grammar import manifest as manifests
+from ocisource.oci.grammar import reference
 from ocisource.source import pull as source_pull
 
 TITLE = "org.opencontainers.image.title"

@@ -12,7 +12,8 @@ from ocisource import digest as digests
 from ocisource import errors
 from ocisource.artifact import building, remote
 from ocisource.net import backoff
-from ocisource.oci import artifact, limits, manifest, reference, registry
+from ocisource.oci import limits, registry
+from ocisource.oci.grammar import artifact, manifest, reference
 
 EPOCH = "1970-01-01T00:00:00Z"
 _ONE_PIECE = 8 << 20  # bytes; a layer up to this size is uploaded at once

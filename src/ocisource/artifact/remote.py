@@ -21,16 +21,9 @@ from collections.abc import (
 from ocisource import digest as digests
 from ocisource import errors
 from ocisource.net import redact
-from ocisource.oci import (
-    artifact,
-    credentials,
-    docker_config,
-    limits,
-    manifest,
-    reference,
-    registry,
-    semver,
-)
+from ocisource.oci import limits, registry
+from ocisource.oci.authentication import credentials, docker_config
+from ocisource.oci.grammar import artifact, manifest, reference, semver
 from ocisource.oci.providers import logins
 from ocisource.source import pull as source_pull
 from ocisource.source import resolve as source_resolve

@@ -42,7 +42,7 @@ def oci(
       ocisource create secret oci ghcr --url ghcr.io -u me -p "$GITHUB_TOKEN"
       ocisource create secret oci ghcr --url ghcr.io/org/app -u me -p token --export
     """  # noqa: D301
-    from ocisource.oci import reference  # noqa: PLC0415
+    from ocisource.oci.grammar import reference  # noqa: PLC0415
 
     name = labels.checked_name(names)
     for flag in ("url", "username", "password"):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from ocisource import digest as digests
 from ocisource import errors
-from ocisource.oci import manifest as manifests
+from ocisource.oci.grammar import manifest as manifests
 
 TOTAL_BYTES_MAX = 256 << 20  # blobs, manifests and unfinished uploads together
 REPOSITORIES_MAX = 1000

@@ -17,7 +17,8 @@ from collections.abc import AsyncIterator
 from ocisource import digest as digests
 from ocisource.archive import sourceignore, tarball
 from ocisource.demo import registry as demo_registry
-from ocisource.oci import artifact, manifest, reference, registry
+from ocisource.oci import registry
+from ocisource.oci.grammar import artifact, manifest, reference
 
 NAME: typing.Final = "podinfo"
 NAMESPACE: typing.Final = "default"

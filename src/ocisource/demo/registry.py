@@ -21,7 +21,7 @@ from aiohttp import web
 
 from ocisource import errors
 from ocisource.demo import content as contents
-from ocisource.oci import manifest as manifests
+from ocisource.oci.grammar import manifest as manifests
 
 LOOPBACK = "127.0.0.1"
 BLOB_MAX = 128 << 20  # bytes of one blob

@@ -23,7 +23,9 @@ import msgspec
 from ocisource import digest as digests
 from ocisource import errors
 from ocisource.net import redact
-from ocisource.oci import answers, failures, manifest, reference, transport
+from ocisource.oci.grammar import manifest, reference
+from ocisource.oci.hosts import answers, failures
+from ocisource.oci.transport import transport
 
 CHUNK = 256 * 1024  # bytes given out at once, at most
 _CONTENT_RANGE = re.compile(r"bytes (?P<first>\d{1,19})-\d{1,19}/(?:\d{1,19}|\*)")

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 
 from ocisource import digest as digests
 from ocisource import errors
-from ocisource.oci import answers, manifest, reference, transport
+from ocisource.oci.grammar import manifest, reference
+from ocisource.oci.hosts import answers
+from ocisource.oci.transport import transport
 
 _ACCEPT = {"Accept": ", ".join(manifest.ACCEPT)}
 _DIGEST = re.compile(r"sha256:(?P<hex>[0-9a-f]{64})")

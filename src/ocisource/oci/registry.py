@@ -32,21 +32,12 @@ from ocisource import errors, metrics
 from ocisource.net import proxy as proxies
 from ocisource.net import redact
 from ocisource.net.tls import TLSIdentity
-from ocisource.oci import (
-    blobs,
-    connections,
-    credentials,
-    exchange,
-    failures,
-    flights,
-    limits,
-    lookup,
-    pools,
-    reference,
-    taglists,
-    upload,
-)
-from ocisource.oci.manifest import Descriptor
+from ocisource.oci import blobs, flights, limits, lookup, taglists, upload
+from ocisource.oci.authentication import credentials
+from ocisource.oci.grammar import reference
+from ocisource.oci.grammar.manifest import Descriptor
+from ocisource.oci.hosts import connections, failures
+from ocisource.oci.transport import exchange, pools
 
 T = TypeVar("T")
 RegistrySettings = limits.RegistrySettings

@@ -13,7 +13,10 @@ import msgspec
 
 from ocisource import errors
 from ocisource.net import redact
-from ocisource.oci import answers, flights, links, reference, transport
+from ocisource.oci import flights
+from ocisource.oci.grammar import links, reference
+from ocisource.oci.hosts import answers
+from ocisource.oci.transport import transport
 
 _UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 

@@ -19,7 +19,9 @@ from collections.abc import AsyncIterable, AsyncIterator
 from ocisource import digest as digests
 from ocisource import errors
 from ocisource.net import redact
-from ocisource.oci import answers, manifest, places, reference, transport
+from ocisource.oci.grammar import manifest, reference
+from ocisource.oci.hosts import answers, places
+from ocisource.oci.transport import transport
 
 _BYTES = "application/octet-stream"
 _SHOWN_DIGEST = 80  # characters of what a registry calls a digest

@@ -14,7 +14,8 @@ from ocisource.controller import request as requests
 from ocisource.kube import resources
 from ocisource.net import proxy as proxies
 from ocisource.net import redact, tls
-from ocisource.oci import credentials, registry
+from ocisource.oci import registry
+from ocisource.oci.authentication import credentials
 from ocisource.reconciler import notify, reasons, steps, triggers
 
 _NOT_FOUND = 404

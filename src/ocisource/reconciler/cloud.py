@@ -14,7 +14,7 @@ from ocisource.api import ocirepository
 from ocisource.kube import resources
 from ocisource.net import proxy as proxies
 from ocisource.net import tls as tls_identities
-from ocisource.oci import credentials
+from ocisource.oci.authentication import credentials
 from ocisource.oci.providers import identity, logins, tokens
 from ocisource.reconciler import reasons, steps
 

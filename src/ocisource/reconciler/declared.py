@@ -9,7 +9,7 @@ import hashlib
 from ocisource import errors
 from ocisource.api import ocirepository
 from ocisource.net import redact
-from ocisource.oci import manifest, reference
+from ocisource.oci.grammar import manifest, reference
 from ocisource.reconciler import reasons, steps
 from ocisource.source import wanted
 from ocisource.wire import durations

@@ -13,7 +13,8 @@ from ocisource import errors, logs
 from ocisource.api import artifact as artifacts
 from ocisource.api import conditions, ocirepository
 from ocisource.controller import request as requests
-from ocisource.oci import manifest, registry
+from ocisource.oci import registry
+from ocisource.oci.grammar import manifest
 from ocisource.reconciler import (
     access,
     deadline,

@@ -3,7 +3,7 @@
 import dataclasses
 
 from ocisource import settings
-from ocisource.oci import manifest
+from ocisource.oci.grammar import manifest
 from ocisource.source import resolve
 
 

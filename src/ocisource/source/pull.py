@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from ocisource import digest as digests
 from ocisource import errors
 from ocisource.archive import limits as archive_limits
-from ocisource.oci import manifest as manifests
+from ocisource.oci.grammar import manifest as manifests
 from ocisource.source import resolve
 
 MAX_INDEX_DEPTH = 4  # indexes within indexes; real ones have one level

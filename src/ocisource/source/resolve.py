@@ -13,7 +13,7 @@ import functools
 import typing
 
 from ocisource import digest as digests
-from ocisource.oci import manifest, reference, semver
+from ocisource.oci.grammar import manifest, reference, semver
 from ocisource.source import wanted
 
 MANY_TAGS = 2000  # to choose among more takes milliseconds, in which others have their turn

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ocisource.oci import manifest, reference
+from ocisource.oci.grammar import manifest, reference
 
 DEFAULT_TAG = "latest"
 

@@ -19,7 +19,9 @@ from aiohttp import web
 
 from ocisource import digest as digests
 from ocisource.net import proxy as proxies
-from ocisource.oci import credentials, manifest, reference, registry
+from ocisource.oci import registry
+from ocisource.oci.authentication import credentials
+from ocisource.oci.grammar import manifest, reference
 
 _KEPT_HEADERS = ("Authorization", "Accept", "Range")
 _SENT_HEADERS = ("WWW-Authenticate", "Content-Type", "Docker-Content-Digest", "Content-Length")

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 
 from ocisource.net import tls
-from ocisource.oci import credentials, registry
+from ocisource.oci import registry
+from ocisource.oci.authentication import credentials
 from ocisource.oci.providers import azure, gcp, logins, tokens
 from tests.oci.providers import acr, clouds
 from tests.parts import certificates

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from ocisource import errors
-from ocisource.oci import reference
+from ocisource.oci.grammar import reference
 from ocisource.oci.providers import aws, azure, gcp, identity, logins
 
 ID = "11111111-1111-1111-1111-111111111111"

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from ocisource import errors
-from ocisource.oci import reference, registry
+from ocisource.oci import registry
+from ocisource.oci.grammar import reference
 from ocisource.oci.providers import aws, identity, logins
 from tests.oci.providers import clouds
 from tests.oci.providers.conftest import NewClouds, Start

@@ -14,7 +14,9 @@ import pytest
 
 from ocisource import errors
 from ocisource.net import tls
-from ocisource.oci import credentials, reference, registry
+from ocisource.oci import registry
+from ocisource.oci.authentication import credentials
+from ocisource.oci.grammar import reference
 from ocisource.oci.providers import identity, logins, tokens
 from tests.oci.providers import clouds
 from tests.oci.providers.conftest import NewClouds, Start

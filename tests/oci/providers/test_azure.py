@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import pytest
 
 from ocisource import errors
-from ocisource.oci import reference, registry
+from ocisource.oci import registry
+from ocisource.oci.grammar import reference
 from ocisource.oci.providers import azure, identity, logins
 from tests.oci.providers import acr, clouds
 from tests.oci.providers.conftest import NewClouds

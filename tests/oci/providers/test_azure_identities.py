@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from ocisource import errors
-from ocisource.oci import credentials, reference, registry
+from ocisource.oci import registry
+from ocisource.oci.authentication import credentials
+from ocisource.oci.grammar import reference
 from ocisource.oci.providers import logins
 from tests.oci.providers import acr, clouds, test_azure
 from tests.parts import certificates

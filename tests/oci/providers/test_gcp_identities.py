@@ -6,7 +6,8 @@ import pathlib
 import pytest
 
 from ocisource import errors
-from ocisource.oci import reference, registry
+from ocisource.oci import registry
+from ocisource.oci.grammar import reference
 from ocisource.oci.providers import gcp, identity, logins
 from tests.oci.providers import clouds, names, test_gcp
 from tests.oci.providers.conftest import NewClouds, Start, metadata

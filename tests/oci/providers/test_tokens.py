@@ -6,7 +6,7 @@ import dataclasses
 import pytest
 
 from ocisource import errors
-from ocisource.oci import credentials
+from ocisource.oci.authentication import credentials
 from ocisource.oci.providers import tokens
 
 OWNER = tokens.Owner("app", "apps")

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ocisource.net import tls
-from ocisource.oci import reference, registry
+from ocisource.oci import registry
+from ocisource.oci.grammar import reference
 from ocisource.oci.providers import gcp, identity, logins
 from tests.oci.providers import acr, clouds, names, test_aws, test_azure
 from tests.oci.providers.conftest import Start

@@ -7,7 +7,7 @@ import pytest
 
 from ocisource import errors
 from ocisource.net import proxy as proxies
-from ocisource.oci import reference
+from ocisource.oci.grammar import reference
 from ocisource.oci.providers import gcp, identity, logins
 from tests.oci.providers import acr, clouds, names, test_aws, test_azure, test_gcp
 from tests.oci.providers.conftest import NewClouds

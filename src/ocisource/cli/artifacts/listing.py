@@ -30,7 +30,7 @@ def artifacts(*, words: Sequence[str], chosen: choice.Chosen, **values: typing.A
     """  # noqa: D301
     url = output.one_name(words, missing="artifact repository URL is required")
     from ocisource.artifact import remote as artifact_remote  # noqa: PLC0415
-    from ocisource.oci import reference  # noqa: PLC0415
+    from ocisource.oci.grammar import reference  # noqa: PLC0415
 
     try:
         repository = reference.Repository.parse_url(url)

@@ -16,7 +16,8 @@ from ocisource.cli import choice, labels, output
 from ocisource.wire import durations
 
 if typing.TYPE_CHECKING:
-    from ocisource.oci import reference, registry
+    from ocisource.oci import registry
+    from ocisource.oci.grammar import reference
 
 PROVIDERS = ("generic", "aws", "azure", "gcp")
 STDIN = "-"

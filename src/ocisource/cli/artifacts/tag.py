@@ -30,7 +30,7 @@ def artifact(*, words: Sequence[str], chosen: choice.Chosen, **values: typing.An
     if not tags:
         raise errors.UsageError("--tag is required")
     from ocisource.artifact import remote as artifact_remote  # noqa: PLC0415
-    from ocisource.oci import reference  # noqa: PLC0415
+    from ocisource.oci.grammar import reference  # noqa: PLC0415
 
     wanted = remote.url_of(words, missing="artifact name is required")
     for tag in tags:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from ocisource import errors
 from ocisource.net import proxy as proxies
-from ocisource.oci import credentials
+from ocisource.oci.authentication import credentials
 from ocisource.oci.providers import calls, hosts, identity, tokens
 
 ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"

@@ -22,7 +22,9 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from ocisource import errors
-from ocisource.oci import answers, connections, credentials, guard, limits
+from ocisource.oci import limits
+from ocisource.oci.authentication import credentials
+from ocisource.oci.hosts import answers, connections, guard
 from ocisource.oci.providers import calls, hosts, identity, tokens
 
 TENANT_ANNOTATION = "azure.workload.identity/tenant-id"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 from ocisource import errors
 from ocisource.net import proxy as proxies
-from ocisource.oci import credentials
+from ocisource.oci.authentication import credentials
 from ocisource.oci.providers import calls, hosts, identity, tokens
 
 EMAIL_ANNOTATION = "iam.gke.io/gcp-service-account"

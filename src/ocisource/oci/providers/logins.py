@@ -16,7 +16,8 @@ import typing
 from collections.abc import Callable, Hashable, Mapping
 
 from ocisource import errors
-from ocisource.oci import credentials, reference
+from ocisource.oci.authentication import credentials
+from ocisource.oci.grammar import reference
 from ocisource.oci.providers import aws, azure, calls, gcp, identity, tokens
 
 NAMES: typing.Final = (aws.AWS.name, azure.Azure.name, gcp.GCP.name)

@@ -17,7 +17,8 @@ import time
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Protocol
 
-from ocisource.oci import credentials, flights
+from ocisource.oci import flights
+from ocisource.oci.authentication import credentials
 
 LIFETIME_SHARE = 0.8  # of what the cloud states
 FRESH = 30.0  # seconds; a refusal of so young a credential means "not allowed", not "expired"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies
 
 from ocisource import errors
-from ocisource.oci import links
+from ocisource.oci.grammar import links
 from tests.parts import fuzz
 
 PAGE = "https://reg.io/v2/org/app/tags/list?n=1000"

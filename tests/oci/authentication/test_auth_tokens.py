@@ -7,7 +7,9 @@ import pytest
 from aiohttp import web
 
 from ocisource import errors
-from ocisource.oci import credentials, reference, registry
+from ocisource.oci import registry
+from ocisource.oci.authentication import credentials
+from ocisource.oci.grammar import reference
 from tests.oci.conftest import Remote
 from tests.simulators import faketime, faults
 from tests.simulators.registry import Fault, Handler, Seen, Simulator, Tokens
@@ -464,7 +466,7 @@ async def test_an_expired_cloud_credential_is_had_anew_once(remote: Remote, stat
 @pytest.mark.parametrize("has_password", [True, False])
 def test_grants_hide_what_they_hold(has_password: bool) -> None:
     """No repr of the auth room shows a credential."""
-    from ocisource.oci import auth
+    from ocisource.oci.authentication import auth
 
     grant = auth.Grant("Bearer very-secret" if has_password else None)
     assert "very-secret" not in repr(grant)

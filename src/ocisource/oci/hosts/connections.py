@@ -30,7 +30,8 @@ from ocisource import errors, metrics
 from ocisource.net import proxy as proxies
 from ocisource.net import sockets, socks
 from ocisource.net.tls import TLSIdentity
-from ocisource.oci import failures, flights, guard, limits, names, places
+from ocisource.oci import flights, limits
+from ocisource.oci.hosts import failures, guard, names, places
 
 _SOCKS = "socks5"
 _PIECE = 256 * 1024  # bytes of a body that are written at once

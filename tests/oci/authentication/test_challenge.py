@@ -4,7 +4,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from ocisource.oci import challenge
+from ocisource.oci.authentication import challenge
 from tests.parts import fuzz
 
 Parsed = list[tuple[str, dict[str, str]]]

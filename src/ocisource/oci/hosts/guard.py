@@ -13,7 +13,7 @@ from aiohttp import abc
 
 from ocisource import errors
 from ocisource.net import address
-from ocisource.oci import names
+from ocisource.oci.hosts import names
 
 
 class Role(enum.Enum):

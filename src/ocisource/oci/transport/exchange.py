@@ -21,7 +21,10 @@ import msgspec
 
 from ocisource import errors
 from ocisource.net import address, redact
-from ocisource.oci import answers, auth, connections, guard, limits, places, schemes
+from ocisource.oci import limits
+from ocisource.oci.authentication import auth
+from ocisource.oci.hosts import answers, connections, guard, places
+from ocisource.oci.transport import schemes
 
 WIRE_HOSTS: Mapping[str, str] = {"index.docker.io": "registry-1.docker.io"}
 

@@ -26,7 +26,8 @@ import msgspec
 
 from ocisource import errors
 from ocisource.net import redact
-from ocisource.oci import credentials, reference
+from ocisource.oci.authentication import credentials
+from ocisource.oci.grammar import reference
 
 HELPER_TIMEOUT = 60.0  # seconds; a helper may ask its user for a password
 

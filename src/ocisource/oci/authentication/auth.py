@@ -29,7 +29,9 @@ from typing import Protocol
 import msgspec
 
 from ocisource import errors
-from ocisource.oci import answers, challenge, credentials, flights, limits
+from ocisource.oci import flights, limits
+from ocisource.oci.authentication import challenge, credentials
+from ocisource.oci.hosts import answers
 
 CLIENT_ID = "ocisource"
 _TOKEN_USER = "<token>"  # noqa: S105 - docker's mark for "the password is an identity token"

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from ocisource import digest as digests
-from ocisource.oci import manifest
+from ocisource.oci.grammar import manifest
 
 CREATED: Final = "org.opencontainers.image.created"
 REVISION: Final = "org.opencontainers.image.revision"

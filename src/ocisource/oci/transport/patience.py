@@ -8,7 +8,9 @@ import http
 import random
 from collections.abc import Awaitable, Callable
 
-from ocisource.oci import answers, gate, limits
+from ocisource.oci import limits
+from ocisource.oci.hosts import answers
+from ocisource.oci.transport import gate
 
 TEMPORARY_STATUSES = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
 

@@ -21,7 +21,8 @@ import yarl
 
 from ocisource import errors
 from ocisource.net import redact
-from ocisource.oci import failures, manifest
+from ocisource.oci.grammar import manifest
+from ocisource.oci.hosts import failures
 
 _CHUNK = 64 * 1024  # bytes read at once
 _CODES_MAX = 8  # errors of one body that are shown

@@ -19,18 +19,10 @@ from typing import Any, TypeVar
 import aiohttp
 
 from ocisource import errors, metrics
-from ocisource.oci import (
-    answers,
-    auth,
-    connections,
-    credentials,
-    exchange,
-    gate,
-    limits,
-    names,
-    patience,
-    places,
-)
+from ocisource.oci import limits
+from ocisource.oci.authentication import auth, credentials
+from ocisource.oci.hosts import answers, connections, names, places
+from ocisource.oci.transport import exchange, gate, patience
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from hypothesis import strategies
 
 from ocisource import errors
 from ocisource.digest import Digest
-from ocisource.oci import manifest
-from ocisource.oci.manifest import Index, Manifest, Platform
+from ocisource.oci.grammar import manifest
+from ocisource.oci.grammar.manifest import Index, Manifest, Platform
 from tests.parts import fuzz
 
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"

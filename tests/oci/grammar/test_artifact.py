@@ -1,7 +1,7 @@
 """The manifest of a pushed artifact, byte for byte."""
 
 from ocisource import digest as digests
-from ocisource.oci import artifact, manifest
+from ocisource.oci.grammar import artifact, manifest
 
 _LAYER = manifest.Descriptor(manifest.FLUX_CONTENT, 7, digests.Digest.of(b"content"))
 

@@ -4,7 +4,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from ocisource.oci import glob
+from ocisource.oci.grammar import glob
 from tests.parts import fuzz
 
 

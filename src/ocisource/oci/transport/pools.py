@@ -12,7 +12,10 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from ocisource import errors, metrics
-from ocisource.oci import connections, credentials, gate, limits, names, transport
+from ocisource.oci import limits
+from ocisource.oci.authentication import credentials
+from ocisource.oci.hosts import connections, names
+from ocisource.oci.transport import gate, transport
 
 _POOLS_MAX = 4096  # beyond, the longest unused are closed before their time
 _SWEEP_INTERVAL = 60.0  # seconds

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import strategies
 
 from ocisource import errors
-from ocisource.oci import credentials
-from ocisource.oci.reference import Repository
+from ocisource.oci.authentication import credentials
+from ocisource.oci.grammar.reference import Repository
 from tests.parts import fuzz
 
 HOST = "fake.registry.io"

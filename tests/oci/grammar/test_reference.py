@@ -8,8 +8,8 @@ from hypothesis import strategies
 
 from ocisource import errors
 from ocisource.digest import Digest
-from ocisource.oci import manifest, semver
-from ocisource.oci.reference import Reference, Repository
+from ocisource.oci.grammar import manifest, semver
+from ocisource.oci.grammar.reference import Reference, Repository
 from tests.parts import fuzz
 
 HUB = "index.docker.io"

@@ -24,8 +24,8 @@ import msgspec
 
 from ocisource import errors
 from ocisource.net import redact
-from ocisource.oci import glob
-from ocisource.oci.reference import Repository
+from ocisource.oci.grammar import glob
+from ocisource.oci.grammar.reference import Repository
 
 DOCKER_CONFIG_JSON = "kubernetes.io/dockerconfigjson"
 DOCKER_CFG = "kubernetes.io/dockercfg"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies
 
 from ocisource import errors
-from ocisource.oci import semver
+from ocisource.oci.grammar import semver
 from tests.parts import fuzz
 
 ALL_TAGS = (

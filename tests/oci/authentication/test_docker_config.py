@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from ocisource import errors
-from ocisource.oci import credentials, docker_config
-from ocisource.oci.reference import Repository
+from ocisource.oci.authentication import credentials, docker_config
+from ocisource.oci.grammar.reference import Repository
 
 APP = Repository.parse("ghcr.io/org/app")
 
