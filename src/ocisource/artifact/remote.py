@@ -23,7 +23,8 @@ from ocisource import errors
 from ocisource.net import redact
 from ocisource.oci import limits, registry
 from ocisource.oci.authentication import credentials, docker_config
-from ocisource.oci.grammar import artifact, manifest, reference, semver
+from ocisource.oci.grammar import artifact, manifest, ranges, reference, semver
+from ocisource.oci.grammar.versions import Version
 from ocisource.oci.providers import logins
 from ocisource.source import pull as source_pull
 from ocisource.source import resolve as source_resolve
@@ -223,7 +224,7 @@ def ordered(tags: Iterable[str]) -> list[str]:
     """Versions from new to old, then all other tags in descending order."""
     versions, others = [], []
     for each in tags:
-        version = semver.Version.parse(each) if _is_version(each) else None
+        version = Version.parse(each) if _is_version(each) else None
         if version is None:
             others.append(each)
         else:
@@ -259,7 +260,7 @@ def _newest(tags: Sequence[str], *, expression: str, pattern: str) -> str:
 
 def tag_filter(expression: str, pattern: str) -> Callable[[str], bool]:
     """Whether a tag is wanted by a range and a regular expression; raises ReferenceInvalidError."""
-    constraint = semver.Constraint.parse(expression) if expression else None
+    constraint = ranges.Constraint.parse(expression) if expression else None
     try:
         is_found = semver.compile_filter(pattern) if pattern else None
     except errors.ReferenceInvalidError as error:
@@ -270,7 +271,7 @@ def tag_filter(expression: str, pattern: str) -> Callable[[str], bool]:
             return False
         if constraint is None:
             return True
-        version = semver.Version.parse(tag) if _is_version(tag) else None
+        version = Version.parse(tag) if _is_version(tag) else None
         return version is not None and constraint.admits(version)
 
     return is_wanted

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import strategies
 
 from ocisource import errors
-from ocisource.oci.grammar import semver
+from ocisource.oci.grammar import ranges, semver
+from ocisource.oci.grammar.versions import Version
 from tests.parts import fuzz
 
 ALL_TAGS = (
@@ -118,8 +119,8 @@ ERRORS = [
 
 def admitted(expression: str, tags: list[str] = EVERY) -> set[str]:
     """Tags that a range admits."""
-    constraint = semver.Constraint.parse(expression)
-    versions = {tag: semver.Version.parse(tag) for tag in tags}
+    constraint = ranges.Constraint.parse(expression)
+    versions = {tag: Version.parse(tag) for tag in tags}
     return {tag for tag, version in versions.items() if version and constraint.admits(version)}
 
 
@@ -139,7 +140,7 @@ def test_each_form_of_the_grammar_means_what_the_rules_say(expression: str, expe
 def test_q_ranges_that_cannot_be_read_are_errors(expression: str) -> None:
     """Acceptance Q: parse errors name the range and the improper segment."""
     with pytest.raises(errors.ReferenceInvalidError) as caught:
-        semver.Constraint.parse(expression)
+        ranges.Constraint.parse(expression)
     assert caught.value.text.startswith(f"semver '{expression.strip()}' parse error: ")
     assert "improper constraint: " in str(caught.value)
 
@@ -147,7 +148,7 @@ def test_q_ranges_that_cannot_be_read_are_errors(expression: str) -> None:
 def test_the_improper_segment_is_quoted_and_not_the_whole_range() -> None:
     """Of several alternatives the message shows the one that is wrong."""
     with pytest.raises(errors.ReferenceInvalidError, match=r'improper constraint: "foo"$'):
-        semver.Constraint.parse("1.2.3 || foo")
+        ranges.Constraint.parse("1.2.3 || foo")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_the_improper_segment_is_quoted_and_not_the_whole_range() -> None:
 )
 def test_q_tags_that_are_versions(tag: str) -> None:
     """Acceptance Q: tags that count."""
-    assert semver.Version.parse(tag) is not None
+    assert Version.parse(tag) is not None
 
 
 @pytest.mark.parametrize(
@@ -169,14 +170,14 @@ def test_q_tags_that_are_versions(tag: str) -> None:
 )
 def test_q_tags_that_are_skipped(tag: str) -> None:
     """Acceptance Q: tags that are no versions are passed over in silence."""
-    assert semver.Version.parse(tag) is None
+    assert Version.parse(tag) is None
     with pytest.raises(errors.NoMatchError):
         semver.latest_match([tag], expression=">=0.0.0-0")
 
 
 def test_leading_zeros_are_numbers() -> None:
     """``v2025.02.03-rc.1`` is 2025.2.3-rc.1."""
-    assert semver.Version.parse("v2025.02.03-rc.1") == semver.Version(2025, 2, 3, "rc.1")
+    assert Version.parse("v2025.02.03-rc.1") == Version(2025, 2, 3, "rc.1")
 
 
 def test_the_largest_number_is_that_of_64_bits() -> None:
@@ -190,10 +191,10 @@ def test_precedence_is_that_of_the_specification() -> None:
         "1.0.0-alpha 1.0.0-alpha.1 1.0.0-alpha.beta 1.0.0-beta 1.0.0-beta.2 1.0.0-beta.11 "
         "1.0.0-rc.1 1.0.0"
     )
-    versions = [version for tag in chain.split() if (version := semver.Version.parse(tag))]
+    versions = [version for tag in chain.split() if (version := Version.parse(tag))]
     shuffled = random.Random(0).sample(versions, len(versions))
     assert sorted(shuffled) == versions
-    assert semver.Version.parse("1.0.0+a") == semver.Version.parse("1.0.0+b")
+    assert Version.parse("1.0.0+a") == Version.parse("1.0.0+b")
 
 
 @pytest.mark.parametrize(
@@ -273,7 +274,7 @@ def test_any_range_either_chooses_a_tag_or_is_our_error(expression: str, tags: l
 @hypothesis.given(text=strategies.one_of(strategies.text(), strategies.from_regex(r"v?[\d.+-]+")))
 def test_any_tag_is_a_version_or_none(text: str) -> None:
     """Fuzz: parsing a tag never raises."""
-    version = semver.Version.parse(text)
+    version = Version.parse(text)
     assert version is None or version.major >= 0
 
 
@@ -291,10 +292,10 @@ def test_ranges_agree_with_the_tables_in_any_order_and_spacing(
     wanted = set(expected.split())
     chosen = semver.latest_match(tags, expression=space + expression + space)
     assert chosen in wanted
-    best = semver.Version.parse(chosen)
+    best = Version.parse(chosen)
     assert best is not None
     for tag in wanted:
-        version = semver.Version.parse(tag)
+        version = Version.parse(tag)
         assert version is not None
         assert not best < version
 

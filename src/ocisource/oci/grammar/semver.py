@@ -1,20 +1,7 @@
 """Choosing a tag by a semantic version range.
 
-Grammar of a range (that of Masterminds/semver v3, which Flux's users write)::
-
-    range      ::= group { "||" group }
-    group      ::= comparator { ( blank | "," ) comparator }
-    comparator ::= [ operator ] operand | operand blank "-" blank operand
-    operator   ::= "=" | "!=" | ">" | "<" | ">=" | "=>" | "<=" | "=<" | "~" | "~>" | "^"
-    operand    ::= [ "v" ] part [ "." part [ "." part ] ] [ "-" pre ] [ "+" build ]
-    part       ::= number | "x" | "X" | "*"
-
-Rules:
-
-1. A version satisfies the range if it satisfies every comparator of one group.
-2. A part that is missing or a wildcard leaves the operand open: ``1.2`` means the whole 1.2 line.
-3. A pre-release only satisfies a group in which at least one operand carries a pre-release.
-4. Precedence is SemVer's (semver.org, 11); of equal versions the registry's first one is taken.
+A filter (RE2) is searched in the raw tags first. Of the versions that the range admits (grammar and
+rules in ``ranges.py``) the highest is taken; of equal ones the registry's first.
 
 Example::
 
@@ -22,270 +9,17 @@ Example::
     '2.0.0-rc.1'
 """
 
-import dataclasses
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Self
+from collections.abc import Callable, Iterator, Sequence
 
 import re2
 
 from ocisource import errors
 from ocisource.net import redact
+from ocisource.oci.grammar import versions
+from ocisource.oci.grammar.ranges import Constraint
+from ocisource.oci.grammar.versions import Version
 
-_VERSION_MAX = 256  # characters; a tag has at most 128
-_EXPRESSION_MAX = 4096  # characters of a range or filter
-_NUMBER_MAX = 2**64 - 1
-
-_SUFFIX = (
-    r"(?:-(?P<pre>[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
-    r"(?:\+(?P<build>[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
-)
-_VERSION = re.compile(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)" + _SUFFIX)
-_PART = r"[0-9]+|[xX*]"
-_OPERAND = re.compile(
-    rf"v?(?P<major>{_PART})(?:\.(?P<minor>{_PART})(?:\.(?P<patch>{_PART}))?)?" + _SUFFIX
-)
-_OPERATOR = re.compile(r"!=|>=|=>|<=|=<|~>|[=<>~^]|")
-_BLANK = re.compile(r"[ \t\n\f\r]*")
-_HYPHEN = re.compile(r"[ \t\n\f\r]+-[ \t\n\f\r]+")
-_SYNONYMS = {"=>": ">=", "=<": "<=", "~>": "~", "=": ""}
-
-_Precedence = tuple[int, int, int, int, tuple[tuple[int, int, str], ...]]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Version:
-    """A semantic version without its build metadata, which takes no part in precedence."""
-
-    major: int
-    minor: int
-    patch: int
-    pre: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> Self | None:
-        """Read ``[v]MAJOR.MINOR.PATCH[-pre][+build]``; None for what is no version.
-
-        All three numbers are needed and must fit into 64 bits; leading zeros are accepted in them,
-        but not in numeric pre-release identifiers.
-        """
-        match = _VERSION.fullmatch(text) if len(text) <= _VERSION_MAX else None
-        if match is None:
-            return None
-        major, minor, patch = (int(match[position]) for position in (1, 2, 3))
-        pre = match["pre"] or ""
-        if max(major, minor, patch) > _NUMBER_MAX or not _is_pre_release(pre):
-            return None
-        return cls(major, minor, patch, pre)
-
-    @property
-    def precedence(self) -> _Precedence:
-        """A value that sorts as versions do: numbers, then a release above its pre-releases."""
-        return (
-            self.major,
-            self.minor,
-            self.patch,
-            0 if self.pre else 1,
-            tuple(_identifier(part) for part in self.pre.split(".")) if self.pre else (),
-        )
-
-    def __lt__(self, other: "Version") -> bool:
-        return self.precedence < other.precedence
-
-
-def _identifier(text: str) -> tuple[int, int, str]:
-    # SemVer 11.4: numeric identifiers compare as numbers and stand below the others.
-    return (0, int(text), "") if text.isdigit() else (1, 0, text)
-
-
-def _is_pre_release(text: str) -> bool:
-    return not any(
-        part.isdigit() and len(part) > 1 and part.startswith("0") for part in text.split(".")
-    )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Comparator:
-    """An operator and its operand; ``given`` counts the parts before the first open one (0-3)."""
-
-    operator: str
-    version: Version
-    given: int
-
-    def admits(self, version: Version) -> bool:
-        return _CHECKS[self.operator](self, version)
-
-    @property
-    def numbers(self) -> tuple[int, int, int]:
-        return self.version.major, self.version.minor, self.version.patch
-
-    def has_line_of(self, version: Version) -> bool:
-        """Whether the parts given are those of ``version``."""
-        return (
-            self.numbers[: self.given]
-            == (version.major, version.minor, version.patch)[: self.given]
-        )
-
-
-def _is_equal(wanted: _Comparator, version: Version) -> bool:
-    if wanted.given < 3:  # noqa: PLR2004 - parts of a version
-        return _is_tilde(wanted, version)
-    return version == wanted.version
-
-
-def _is_not_equal(wanted: _Comparator, version: Version) -> bool:
-    if wanted.given in {0, 3}:
-        return version != wanted.version
-    if not wanted.has_line_of(version):
-        return True
-    # In an open minor line a pre-release differs from the operand by its own suffix.
-    return wanted.given == 2 and version.pre != wanted.version.pre  # noqa: PLR2004
-
-
-def _is_greater(wanted: _Comparator, version: Version) -> bool:
-    if wanted.given in {0, 3}:
-        return wanted.version < version
-    line = (version.major, version.minor)[: wanted.given]
-    return line > wanted.numbers[: wanted.given]
-
-
-def _is_less(wanted: _Comparator, version: Version) -> bool:
-    return version < wanted.version
-
-
-def _is_at_least(wanted: _Comparator, version: Version) -> bool:
-    return not version < wanted.version
-
-
-def _is_at_most(wanted: _Comparator, version: Version) -> bool:
-    if wanted.given == 3:  # noqa: PLR2004
-        return not wanted.version < version
-    if wanted.given == 1:
-        return version.major <= wanted.version.major
-    # "<=*" means "<=0.0" to the library whose users we serve.
-    return (version.major, version.minor) <= wanted.numbers[:2]
-
-
-def _is_tilde(wanted: _Comparator, version: Version) -> bool:
-    if version < wanted.version:
-        return False
-    if wanted.numbers == (0, 0, 0) and wanted.given in {0, 3}:
-        return True  # "~*" and "~0.0.0" stand for anything
-    depth = 1 if wanted.given == 1 else 2
-    return (version.major, version.minor)[:depth] == wanted.numbers[:depth]
-
-
-def _is_caret(wanted: _Comparator, version: Version) -> bool:
-    if version < wanted.version or version.major != wanted.version.major:
-        return False
-    if wanted.version.major or wanted.given == 1:
-        return True
-    if version.minor != wanted.version.minor:
-        return False
-    # "^0.0.3" is 0.0.3 alone; so "^*" is 0.0.0 alone, as measured.
-    is_minor_line = wanted.version.minor > 0 or wanted.given == 2  # noqa: PLR2004
-    return is_minor_line or version.patch == wanted.version.patch
-
-
-_CHECKS: Mapping[str, Callable[[_Comparator, Version], bool]] = {
-    "": _is_equal,
-    "!=": _is_not_equal,
-    ">": _is_greater,
-    "<": _is_less,
-    ">=": _is_at_least,
-    "<=": _is_at_most,
-    "~": _is_tilde,
-    "^": _is_caret,
-}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Constraint:
-    """A parsed range: groups of comparators."""
-
-    groups: tuple[tuple[_Comparator, ...], ...]
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read a range; raises ReferenceInvalidError.
-
-        Its text is ``semver '{text}' parse error: improper constraint: "{group}"``.
-        """
-        groups = []
-        for segment in text.split("||"):
-            group = _group(segment) if len(text) <= _EXPRESSION_MAX else None
-            if group is None:
-                raise errors.ReferenceInvalidError(
-                    f"semver '{redact.foreign(text)}' parse error: "
-                    f'improper constraint: "{redact.foreign(segment)}"'
-                )
-            groups.append(group)
-        return cls(tuple(groups))
-
-    def admits(self, version: Version) -> bool:
-        """Whether a version satisfies the range."""
-        return any(
-            all(comparator.admits(version) for comparator in group)
-            for group in self.groups
-            if not version.pre or any(comparator.version.pre for comparator in group)
-        )
-
-
-def _group(segment: str) -> tuple[_Comparator, ...] | None:
-    """Comparators of a group; None if it is malformed or empty."""
-    comparators: list[_Comparator] = []
-    at = _blank(segment, 0)
-    while True:
-        found, at = _comparator(segment, at)
-        if not found:
-            return None
-        comparators += found
-        end = _blank(segment, at)
-        if end == len(segment):
-            return tuple(comparators)
-        if segment[end] == ",":
-            end = _blank(segment, end + 1)
-        elif end == at:
-            return None  # glued together
-        at = end
-
-
-def _comparator(segment: str, at: int) -> tuple[list[_Comparator], int]:
-    """The comparator at a position, two for a hyphen range, none if malformed; and its end."""
-    operator = _OPERATOR.match(segment, at)
-    assert operator is not None, "it matches the empty string"
-    name = _SYNONYMS.get(operator[0], operator[0])
-    first, at = _operand(name, segment, _blank(segment, operator.end()))
-    if first is None:
-        return [], at
-    hyphen = _HYPHEN.match(segment, at)
-    if operator[0] or hyphen is None:
-        return [first], at
-    last, at = _operand("<=", segment, hyphen.end())
-    return ([] if last is None else [dataclasses.replace(first, operator=">="), last]), at
-
-
-def _operand(operator: str, segment: str, at: int) -> tuple[_Comparator | None, int]:
-    match = _OPERAND.match(segment, at)
-    if match is None:
-        return None, at
-    numbers: list[int] = []
-    for name in ("major", "minor", "patch"):
-        if not (match[name] or "").isdigit():
-            break
-        numbers.append(int(match[name]))
-    pre = match["pre"] or ""
-    if max(numbers, default=0) > _NUMBER_MAX or not _is_pre_release(pre):
-        return None, at
-    major, minor, patch = [*numbers, 0, 0, 0][:3]
-    version = Version(major, minor, patch, pre)
-    return _Comparator(operator, version, given=len(numbers)), match.end()
-
-
-def _blank(text: str, at: int) -> int:
-    match = _BLANK.match(text, at)
-    assert match is not None, "it matches the empty string"
-    return match.end()
+_PATTERN_MAX = 4096  # characters of a filter
 
 
 def compile_filter(pattern: str) -> Callable[[str], bool]:
@@ -296,8 +30,8 @@ def compile_filter(pattern: str) -> Callable[[str], bool]:
     options = re2.Options()
     options.log_errors = False  # it would write to our standard error
     try:
-        if len(pattern) > _EXPRESSION_MAX:
-            cause = f"longer than {_EXPRESSION_MAX} characters"
+        if len(pattern) > _PATTERN_MAX:
+            cause = f"longer than {_PATTERN_MAX} characters"
         else:
             compiled = re2.compile(pattern, options)
             return lambda tag: compiled.search(tag) is not None
@@ -327,7 +61,7 @@ def latest_match(
         tags = [tag for tag in tags if is_kept(tag)]
     constraint = Constraint.parse(expression)
     for line in _lines(tags, is_helm_chart=is_helm_chart):
-        best: tuple[_Precedence, str] | None = None
+        best: tuple[versions.Precedence, str] | None = None
         for tag in line:
             version = Version.parse(_spelled(tag, is_helm_chart=is_helm_chart))
             if version is None or not constraint.admits(version):
@@ -347,7 +81,9 @@ def _lines(tags: Sequence[str], *, is_helm_chart: bool) -> Iterator[list[str]]:
     """
     lines: dict[tuple[int, int, int], list[str]] = {}
     for tag in tags:
-        match = _VERSION.fullmatch(_spelled(tag, is_helm_chart=is_helm_chart), 0, _VERSION_MAX)
+        match = versions.PATTERN.fullmatch(
+            _spelled(tag, is_helm_chart=is_helm_chart), 0, versions.LONGEST
+        )
         if match is not None:
             major, minor, patch = match.group(1, 2, 3)
             lines.setdefault((int(major), int(minor), int(patch)), []).append(tag)
