@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from ocisource import errors
+from ocisource.net import proxy as proxies
 from ocisource.oci.providers import calls
 
 HANGS = "the cloud did not answer within"
@@ -71,6 +72,30 @@ async def test_hanging_threads_are_bounded(release: threading.Event) -> None:
             with contextlib.suppress(errors.CredentialError):
                 return await runner.run(lambda: None)
             await asyncio.sleep(0)
+
+
+async def test_a_proxy_that_hangs_costs_nobody_else_threads_or_time(
+    release: threading.Event,
+) -> None:
+    """Once its share hangs it is refused at once, though no turn is free; others get theirs."""
+    proxy = proxies.Proxy.parse("http://proxy.example.com:3128", "tenant", "s3cret")
+    runner = calls.Calls(turns=1, deadline=0.01)
+    for _ in range(calls.PROXY_THREADS_MAX):
+        with pytest.raises(errors.CredentialError, match="did not answer"):
+            await runner.run(release.wait, proxy=proxy)
+    runner.deadline = 60
+    assert await runner.run(lambda: 1) == 1
+    assert await runner.run(lambda: 2, proxy=proxies.Proxy.parse("http://other:3128")) == 2
+    waiting = asyncio.create_task(runner.run(release.wait))
+    await asyncio.sleep(0)
+    with pytest.raises(errors.CredentialError) as caught:
+        await runner.run(lambda: None, proxy=proxy)
+    assert caught.value.text == (
+        "16 earlier cloud logins hang behind the proxy http://proxy.example.com:3128; "
+        "it is tried again later"
+    )
+    release.set()
+    await waiting
 
 
 async def test_a_machine_without_threads_to_give_is_an_error_like_any_other(

@@ -73,11 +73,13 @@ class AWS:
         secrets = () if web is None else (web.token,)
         with calls.stage(identity.token_stage(account)):
             login = await self.run.run(
-                lambda: _Login.open(target, route.proxy, web, self.descriptions), secrets=secrets
+                lambda: _Login.open(target, route.proxy, web, self.descriptions),
+                proxy=route.proxy,
+                secrets=secrets,
             )
         with calls.stage(identity.REGISTRY_CREDENTIALS):
             token, expires_at = await self.run.run(
-                lambda: login.authorization(target), secrets=login.keys[1:]
+                lambda: login.authorization(target), proxy=route.proxy, secrets=login.keys[1:]
             )
             return tokens.Issued(read_authorization(token), expires_at.timestamp() - self.wall())
 

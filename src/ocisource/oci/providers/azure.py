@@ -67,6 +67,9 @@ class Azure:
     wall: Callable[[], float]
     environ: Mapping[str, str] = dataclasses.field(repr=False)
     has_shell: bool = False
+    contexts: connections.Contexts = dataclasses.field(
+        default_factory=connections.Contexts, repr=False
+    )
     name: typing.ClassVar[str] = "azure"
 
     def target(self, host: str) -> hosts.ACR:
@@ -87,7 +90,9 @@ class Azure:
         who = "" if account is None else self.who(account)
         with calls.stage(identity.token_stage(account)):
             token = await self.run.run(
-                lambda: self._access_token(target, route, who, assertion), secrets=(assertion,)
+                lambda: self._access_token(target, route, who, assertion),
+                proxy=route.proxy,
+                secrets=(assertion,),
             )
         with calls.stage(identity.REGISTRY_CREDENTIALS):
             refresh = await self._exchange(target, route, token)
@@ -162,9 +167,7 @@ class Azure:
         url = f"https://{target.host}/oauth2/exchange"
         form = {"grant_type": "access_token", "service": target.host, "access_token": token}
         way = connections.Way(host=target.host, tls=route.tls, proxy=route.proxy)
-        opened = connections.Connections(
-            way, contexts=connections.Contexts(), settings=limits.DEFAULT
-        )
+        opened = connections.Connections(way, contexts=self.contexts, settings=limits.DEFAULT)
         try:
             with self.run.timed():
                 async with asyncio.timeout(self.run.deadline):

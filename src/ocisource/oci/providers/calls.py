@@ -8,9 +8,12 @@ Rules:
 3. Few calls are waited for at a time; the deadline of one begins with its turn. An abandoned call
    has given up its turn: a cloud, or one tenant's proxy, that hangs does not hold up the others.
 4. Threads are bounded all the same: a peer that sends a byte now and then outlasts every timeout.
+   One tenant's proxy has a share of them, and once it hangs in all of that it is refused before
+   its turn: it costs nobody else threads or time.
 """
 
 import asyncio
+import collections
 import contextlib
 import json
 import logging
@@ -20,6 +23,7 @@ from typing import TypeVar
 
 from ocisource import errors
 from ocisource.net import daemons
+from ocisource.net import proxy as proxies
 from ocisource.oci.providers import quoting
 
 DEADLINE = 10.0  # seconds for one call, Flux's timeout of token requests
@@ -27,6 +31,7 @@ CONNECT_TIMEOUT = 5.0  # seconds
 ATTEMPTS = 2  # of one request, where the library lets itself be told
 TURNS = 8  # calls waited for at a time
 THREADS_MAX = 128  # threads at a time, abandoned ones among them
+PROXY_THREADS_MAX = 16  # of them through one proxy of an object's own
 # Whatever they log at their levels, a warning is a line of ours or none: Python would print what
 # nobody handles on stderr, over several lines and with tracebacks.
 _CHATTY = ("azure", "botocore", "google.auth", "msal", "msal_extensions", "requests", "urllib3")
@@ -61,27 +66,31 @@ class Calls:
         self._environ = environ
         self._turns = asyncio.Semaphore(turns)
         self._threads_max = threads_max
-        self._threads = 0
+        self._threads: collections.Counter[proxies.Proxy | None] = collections.Counter()
         self._is_closed = False
         for name in _CHATTY:
             logger = logging.getLogger(name)
             if not logger.handlers:
                 logger.addHandler(logging.NullHandler())
 
-    async def run(self, call: Callable[[], T], *, secrets: Collection[str] = ()) -> T:
+    async def run(
+        self,
+        call: Callable[[], T],
+        *,
+        proxy: proxies.Proxy | None = None,
+        secrets: Collection[str] = (),
+    ) -> T:
         """Result of a blocking call; raises CredentialError with the library's words.
 
-        ``secrets`` are cut out of them, should a library quote what it was given. Raises
-        AbandonedError after close().
+        ``proxy`` is the object's own, which the call goes through. ``secrets`` are cut out of the
+        words, should a library quote what it was given. Raises AbandonedError after close().
         """
+        self._check_room(proxy)
         async with self._turns:
             if self._is_closed:
                 raise errors.AbandonedError("cloud logins were closed")
-            if self._threads >= self._threads_max:
-                raise errors.CredentialError(
-                    f"{self._threads} earlier cloud logins hang; it is tried again later"
-                )
-            result = self._start(call, secrets)
+            self._check_room(proxy)
+            result = self._start(call, proxy, secrets)
             with self.timed():
                 async with asyncio.timeout(self.deadline):
                     return await result
@@ -104,19 +113,37 @@ class Calls:
         """Take no more calls."""
         self._is_closed = True
 
-    def _start(self, call: Callable[[], T], secrets: Collection[str]) -> "asyncio.Future[T]":
+    def _check_room(self, proxy: proxies.Proxy | None) -> None:
+        total, behind = self._threads.total(), self._threads[proxy]
+        if total >= self._threads_max:
+            raise errors.CredentialError(
+                f"{total} earlier cloud logins hang; it is tried again later"
+            )
+        if proxy is not None and behind >= PROXY_THREADS_MAX:
+            raise errors.CredentialError(
+                f"{behind} earlier cloud logins hang behind the proxy {proxy.address}; "
+                "it is tried again later"
+            )
+
+    def _start(
+        self, call: Callable[[], T], proxy: proxies.Proxy | None, secrets: Collection[str]
+    ) -> "asyncio.Future[T]":
         """The result of a call in a thread that the process does not wait for."""
         try:
             result = daemons.start(
-                lambda: self._translated(call, secrets), name="cloud-login", ended=self._end
+                lambda: self._translated(call, secrets),
+                name="cloud-login",
+                ended=lambda: self._end(proxy),
             )
         except RuntimeError as error:  # the machine's bound, or the process is leaving
             raise errors.CredentialError(f"no thread for a cloud login: {error}") from None
-        self._threads += 1
+        self._threads[proxy] += 1
         return result
 
-    def _end(self) -> None:
-        self._threads -= 1
+    def _end(self, proxy: proxies.Proxy | None) -> None:
+        self._threads[proxy] -= 1
+        if not self._threads[proxy]:
+            del self._threads[proxy]  # objects come and go
 
     def _translated(self, call: Callable[[], T], secrets: Collection[str]) -> T:
         """Make the call; raises its failure as one of ours."""

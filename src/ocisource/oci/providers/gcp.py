@@ -72,7 +72,9 @@ class GCP:
         """As of Provider."""
         if account is None:
             with calls.stage(identity.token_stage(None)):
-                token, expires_at = await self.run.run(lambda: _ambient(route.proxy))
+                token, expires_at = await self.run.run(
+                    lambda: _ambient(route.proxy), proxy=route.proxy
+                )
         else:
             with calls.stage(identity.ACCESS_TOKEN):
                 pool, audience = await self._audience(account, route)
@@ -80,6 +82,7 @@ class GCP:
             with calls.stage(identity.token_stage(account)):
                 token, expires_at = await self.run.run(
                     lambda: self._federated(account, audience, subject, route.proxy),
+                    proxy=route.proxy,
                     secrets=(subject,),
                 )
         return tokens.Issued(
@@ -92,7 +95,9 @@ class GCP:
             audience = f"//iam.googleapis.com/{named}"
             return audience, audience
         with calls.stage(_NO_CLUSTER):
-            project, location, cluster = await self.run.run(lambda: self._cluster(route.proxy))
+            project, location, cluster = await self.run.run(
+                lambda: self._cluster(route.proxy), proxy=route.proxy
+            )
         pool = f"{project}.svc.id.goog"
         return pool, (
             f"identitynamespace:{pool}:https://container.googleapis.com/v1/"
