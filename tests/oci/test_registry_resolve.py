@@ -9,8 +9,8 @@ from ocisource import digest as digests
 from ocisource import errors
 from ocisource.oci.grammar import manifest
 from tests.oci.conftest import Remote
-from tests.simulators import faults
-from tests.simulators.registry import Simulator
+from tests.simulators import faketime, faults
+from tests.simulators.registry import Fault, Simulator
 
 
 async def test_a_check_costs_one_head(simulator: Simulator, remote: Remote) -> None:
@@ -46,6 +46,38 @@ async def test_a_missing_digest_header_is_made_up_for(simulator: Simulator, remo
     digest = simulator.add_image("org/app", "1.0")
     simulator.on("*", "/manifests/", faults.without("Docker-Content-Digest", "Content-Type"))
     assert str((await remote(simulator.host).resolve("1.0")).digest) == digest
+
+
+@pytest.mark.parametrize(
+    "fault", [faults.without("Docker-Content-Digest"), faults.status(405), faults.status(404)]
+)
+async def test_a_head_that_says_nothing_is_not_asked_again_for_a_while(
+    simulator: Simulator, remote: Remote, time: faketime.FakeTime, fault: Fault
+) -> None:
+    """Such a registry costs two requests once, then one for each check; other repositories HEAD."""
+    simulator.add_image("org/app", "1.0")
+    simulator.add_image("org/other", "1.0")
+    simulator.on("HEAD", "/org/app/manifests/", fault)
+    found = []
+    for name, pause in [("app", 0.0), ("app", 599.0), ("other", 0.0), ("app", 2.0), ("app", 0.0)]:
+        await time.skip(pause)
+        with simulator.watched() as seen:
+            await remote(simulator.host, f"org/{name}").resolve("1.0")
+        found.append([each.method for each in seen if "/manifests/" in each.path])
+    assert found == [["HEAD", "GET"], ["GET"], ["HEAD"], ["HEAD", "GET"], ["GET"]]
+
+
+async def test_a_head_is_asked_again_where_the_get_failed_too(
+    simulator: Simulator, remote: Remote
+) -> None:
+    """A missing tag says nothing about the registry."""
+    simulator.add_image("org/app", "1.0")
+    for _ in range(2):
+        with pytest.raises(errors.NotFoundError):
+            await remote(simulator.host).resolve("2.0")
+    with simulator.watched() as seen:
+        await remote(simulator.host).resolve("1.0")
+    assert [each.method for each in seen] == ["HEAD"]
 
 
 @pytest.mark.parametrize("code", [400, 404, 405, 501])

@@ -73,6 +73,9 @@ class RegistrySettings:
     tags_lifetime: float = 5.0
     """How long a tag list is used again for the same credential."""
 
+    heads_lifetime: float = 600.0
+    """How long a repository whose HEAD said nothing is asked with GET alone."""
+
     blob_urls: int = 8
     """Of a descriptor's `urls`, how many are tried: a manifest has room for thousands."""
 

@@ -1,8 +1,9 @@
 """Looking up what a tag or digest points to, and fetching manifests.
 
 Resolving costs one `HEAD`. Registries and mirrors that leave `Docker-Content-Digest` out, and those
-that do not know `HEAD`, are asked with `GET` and the body is hashed; an error shown to the user is
-always the `GET`'s, because a `HEAD` has no body that could say anything. A digest in a header is
+that do not know `HEAD`, are asked with `GET` and the body is hashed, from the second time on at
+once; an error shown to the user is always the `GET`'s, because a `HEAD` has no body that could say
+anything. A digest in a header is
 believed only in the answer to a `HEAD`: of a `GET` the bytes themselves are hashed.
 """
 
@@ -35,6 +36,8 @@ async def look_up(
     ``size`` is 0 if the registry does not say it. Raises NotFoundError, UnauthorizedError,
     TooManyRequestsError, RegistryError, TransportError, ContentError.
     """
+    if connection.heads.are_useless(repository.path):
+        return (await fetch(connection, repository, identifier, scope=scope))[0]
     path = _path(repository, identifier)
     request = transport.Request(method="HEAD", path=path, scope=scope, headers=_ACCEPT)
     attempts = None
@@ -53,6 +56,8 @@ async def look_up(
             if descriptor is not None:
                 return _checked(descriptor, identifier, repository)
     descriptor, _ = await fetch(connection, repository, identifier, scope=scope, attempts=attempts)
+    if attempts is None:
+        connection.heads.learn(repository.path)
     return descriptor
 
 

@@ -22,7 +22,7 @@ from ocisource import errors, metrics
 from ocisource.oci import limits
 from ocisource.oci.authentication import auth, credentials
 from ocisource.oci.hosts import answers, connections, names, places
-from ocisource.oci.transport import exchange, gate, patience
+from ocisource.oci.transport import exchange, gate, heads, patience
 
 T = TypeVar("T")
 
@@ -52,6 +52,7 @@ class Transport:
     ) -> None:
         self.host = way.host
         self.settings = settings
+        self.heads = heads.Heads(lifetime=settings.heads_lifetime, clock=clock)
         self._is_insecure = way.is_insecure
         self._gate = host_gate
         self._patience = patience.Patience(host_gate, settings=settings, rng=rng, sleep=sleep)
