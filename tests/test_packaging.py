@@ -3,10 +3,14 @@
 import pathlib
 import re
 import tarfile
+import tomllib
 import zipfile
 
 import pytest
 from hatchling.builders import sdist, wheel
+
+import ocisource
+from ocisource import version
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _EXAMPLE = ("deployment.yaml", "hpa.yaml", "kustomization.yaml", "service.yaml")
@@ -43,8 +47,8 @@ def test_the_source_archive_holds_the_same(tmp_path: pathlib.Path) -> None:
 def test_requirements_are_pinned_as_the_tests_have_them(name: str) -> None:
     """What is shipped is what was tested: the same versions, each with its hashes."""
     tested = _pins("dev")
-    for package, version in _pins(name).items():
-        assert tested[package] == version
+    for package, pinned in _pins(name).items():
+        assert tested[package] == pinned
     text = (_ROOT / "requirements" / f"{name}.txt").read_text()
     assert text.count("==") == len(_pins(name))
     assert "://" not in text
@@ -53,3 +57,9 @@ def test_requirements_are_pinned_as_the_tests_have_them(name: str) -> None:
 def _pins(name: str) -> dict[str, str]:
     text = (_ROOT / "requirements" / f"{name}.txt").read_text()
     return dict(re.findall(r"^([A-Za-z0-9._-]+)==(\S+) \\\n    --hash=sha256:", text, re.MULTILINE))
+
+
+def test_one_version_everywhere() -> None:
+    """The package's data, the ground floor and the library's face name the same release."""
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == version.VERSION == ocisource.__version__

@@ -14,6 +14,8 @@ imported when they are first used, so that ``import ocisource`` costs next to no
 import importlib
 import typing
 
+from ocisource.version import VERSION as __version__  # noqa: N811 - the name everybody looks for
+
 if typing.TYPE_CHECKING:
     from ocisource.artifact import (
         Built,
@@ -27,7 +29,6 @@ if typing.TYPE_CHECKING:
         resolve,
     )
 
-__version__ = "0.1.0"
 __all__ = [
     "Built",
     "Pulled",

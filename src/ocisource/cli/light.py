@@ -17,8 +17,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-import ocisource
-from ocisource import errors
+from ocisource import errors, version
 from ocisource.api import ocirepository
 from ocisource.kube import logins
 from ocisource.wire import durations
@@ -134,7 +133,7 @@ def _get(
     server = urllib.parse.urlsplit(cluster.server)
     if server.scheme != "https" or server.hostname is None:
         return None
-    headers = {"Accept": "application/json", "User-Agent": f"ocisource/{ocisource.__version__}"}
+    headers = {"Accept": "application/json", "User-Agent": f"ocisource/{version.VERSION}"}
     if login.authorization:
         headers["Authorization"] = login.authorization
     connection = http.client.HTTPSConnection(

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-import ocisource
-from ocisource import errors
+from ocisource import errors, version
 from ocisource.cli import failures, grammar, shared, streams
 
 Leaf, Branch = grammar.Leaf, grammar.Branch
@@ -213,7 +212,7 @@ root = grammar.Group(
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-root = click.version_option(ocisource.__version__, message="ocisource version %(version)s")(root)
+root = click.version_option(version.VERSION, message="ocisource version %(version)s")(root)
 
 
 def main() -> typing.NoReturn:

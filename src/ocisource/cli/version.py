@@ -2,7 +2,7 @@
 
 import click
 
-import ocisource
+from ocisource import version as releases
 from ocisource.cli import output as out
 from ocisource.cli import shared
 
@@ -20,6 +20,6 @@ def version(*, is_client: bool, output: str | None) -> None:
     """  # noqa: D301
     del is_client
     if output is None:
-        out.write(f"ocisource: v{ocisource.__version__}\n")
+        out.write(f"ocisource: v{releases.VERSION}\n")
     else:
-        out.data({"ocisource": f"v{ocisource.__version__}"}, output=output)
+        out.data({"ocisource": f"v{releases.VERSION}"}, output=output)

@@ -16,8 +16,8 @@ import re
 import typing
 from collections.abc import Iterator, Sequence
 
-import ocisource
 from ocisource import errors, settings
+from ocisource import version as releases
 from ocisource.manifests import load
 from ocisource.wire import names, selectors
 
@@ -56,7 +56,7 @@ class Options:
     namespace: str = NAMESPACE
     """Where everything but the cluster-wide objects goes."""
 
-    version: str = f"v{ocisource.__version__}"
+    version: str = f"v{releases.VERSION}"
     """Tag of the image, and the label that tells which version is installed."""
 
     registry: str = ""

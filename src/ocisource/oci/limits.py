@@ -6,13 +6,13 @@ read from them is bounded here.
 
 import dataclasses
 
-import ocisource
+from ocisource import version
 from ocisource.net import backoff
 
 KIBIBYTE = 1 << 10
 MEBIBYTE = 1 << 20
 
-USER_AGENT = f"ocisource/{ocisource.__version__}"
+USER_AGENT = f"ocisource/{version.VERSION}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

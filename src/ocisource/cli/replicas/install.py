@@ -5,8 +5,7 @@ import typing
 
 import click
 
-import ocisource
-from ocisource import errors, settings
+from ocisource import errors, settings, version
 from ocisource.cli import choice, cluster, flags, output, shared
 
 if typing.TYPE_CHECKING:
@@ -29,7 +28,7 @@ _SWITCH: dict[str, typing.Any] = {
 @click.option(
     "-v",
     "--version",
-    default=f"v{ocisource.__version__}",
+    default=f"v{version.VERSION}",
     show_default=True,
     help="Tag of the image.",
 )
