@@ -11,7 +11,7 @@ from ocisource import errors
 from ocisource.net.proxy import Proxy
 from ocisource.net.tls import TLSIdentity
 from ocisource.oci import registry
-from ocisource.oci.authentication import auth, credentials, docker_config
+from ocisource.oci.authentication import auth, credentials, docker_config, tokenservice
 from ocisource.oci.grammar import manifest
 from ocisource.oci.hosts import answers, connections
 from ocisource.oci.transport import exchange, pools
@@ -156,7 +156,7 @@ WAY = connections.Way(
         _answer(),
         auth.Grant(f"Bearer {SECRET}"),
         auth._Token(auth.Grant(f"Bearer {SECRET}"), 0.0),
-        auth._TokenJSON(token=SECRET, access_token=SECRET),
+        tokenservice._TokenJSON(token=SECRET, access_token=SECRET),
         docker_config._HelperAnswerJSON(secret=SECRET),
         docker_config._EnvironmentEntryJSON(auth=SECRET),
     ],

@@ -9,47 +9,24 @@ Rules, in order:
    realm for each repository. Tokens are kept per scope until shortly before they expire.
 4. The scope a challenge names is asked for first, then the one we need: some servers read only the
    first.
-5. Token flows: an identity token goes by OAuth2 POST, falling back to GET on 404 and 405; user and
-   password (or nobody) go by GET with Basic, falling back to OAuth2 POST on 405.
-6. A refused token is thrown away and asked for once more; so is one answered by 403 or 400, which
+5. A refused token is thrown away and asked for once more; so is one answered by 403 or 400, which
    is how ECR says that it expired, unless it was brand-new.
 
-Specifications: distribution/distribution ``docs/spec/auth/token.md`` and ``oauth.md``.
+How a token service is asked is in ``tokenservice.py``.
 """
 
-import contextlib
 import dataclasses
-import datetime
-import email.utils
 import http
-import urllib.parse
-from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
-
-import msgspec
+from collections.abc import Callable, Iterable
 
 from ocisource import errors
 from ocisource.oci import flights, limits
-from ocisource.oci.authentication import challenge, credentials
+from ocisource.oci.authentication import challenge, credentials, tokenservice
 from ocisource.oci.hosts import answers
 
-CLIENT_ID = "ocisource"
-_TOKEN_USER = "<token>"  # noqa: S105 - docker's mark for "the password is an identity token"
 _MARGIN_SHARE = 0.1  # of a token's life
-_LIFETIME_MAX = 24 * 3600.0  # seconds; nobody's token is trusted longer
 _EXPIRED_STATUSES = frozenset({400, 403})
-_NO_SUCH_FLOW = frozenset({404, 405})
 _ABOUT_CREDENTIALS = frozenset({400, 401, 403})
-
-
-class TokenService(Protocol):
-    """Sends one request to a token service; the realm has been checked before."""
-
-    async def __call__(
-        self, method: str, url: str, *, headers: Mapping[str, str], form: Mapping[str, str] | None
-    ) -> answers.Answer:
-        """The answer, whatever its status; raises TransportError, TooManyRequestsError."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,16 +46,6 @@ class _Token:
     renew_at: float  # on the monotonic clock
 
 
-class _TokenJSON(msgspec.Struct):
-    token: str = ""
-    access_token: str = ""
-    expires_in: float | None = None
-    issued_at: str | None = None
-
-    def __repr__(self) -> str:
-        return "_TokenJSON(redacted)"
-
-
 class Authorizer:
     """The memory of one registry's challenges and tokens, for one credential."""
 
@@ -87,7 +54,7 @@ class Authorizer:
         host: str,
         credential: credentials.Credential | None,
         *,
-        service: TokenService,
+        service: tokenservice.TokenService,
         settings: limits.RegistrySettings,
         clock: Callable[[], float],
         wall: Callable[[], float],
@@ -208,11 +175,12 @@ class Authorizer:
     async def _new_token(self, scope: str) -> _Token:
         known = self._known(scope)
         assert known is not None
-        realm, service = known.realm, known.service
         named = self._wanted.get(scope)
         scopes = [named, scope] if named and named != scope else [scope]
         asked_at = self._clock()
-        answer = await self._ask(realm, service, [each for each in scopes if each])
+        answer = await tokenservice.ask(
+            self._service, self._credential, asked=known, scopes=[each for each in scopes if each]
+        )
         if answer.status != http.HTTPStatus.OK:
             if answer.status < http.HTTPStatus.BAD_REQUEST:
                 answer = dataclasses.replace(answer, body=b"")  # a token, perhaps
@@ -225,41 +193,11 @@ class Authorizer:
                 # 404 is said of the service's address, not of what was to be read.
                 kind=None if is_about_us else errors.RegistryError,
             )
-        token, lifetime = _read(answer, self._settings, now=self._wall())
+        token, lifetime = tokenservice.read(answer, self._settings, now=self._wall())
         margin = min(self._settings.token_margin, _MARGIN_SHARE * lifetime)
         made = _Token(Grant(f"Bearer {token}"), asked_at + lifetime - margin)
         self._tokens[scope] = made
         return made
-
-    async def _ask(self, realm: str, service: str, scopes: list[str]) -> answers.Answer:
-        identity = self._credential.identity_token
-        if not identity and self._credential.username == _TOKEN_USER:
-            identity = self._credential.password
-        if identity:
-            grant = {"grant_type": "refresh_token", "refresh_token": identity}
-            answer = await self._post(realm, service, scopes, grant)
-            if answer.status not in _NO_SUCH_FLOW:
-                return answer
-        query = [("service", service)] if service else []
-        query += [("scope", each) for each in scopes]
-        url = realm + ("&" if "?" in realm else "?") + urllib.parse.urlencode(query)
-        basic = self._credential.basic
-        headers = {"Authorization": f"Basic {basic}"} if basic else {}
-        answer = await self._service("GET", url, headers=headers, form=None)
-        if answer.status == http.HTTPStatus.METHOD_NOT_ALLOWED and basic and not identity:
-            grant = {
-                "grant_type": "password",
-                "username": self._credential.username,
-                "password": self._credential.password,
-            }
-            return await self._post(realm, service, scopes, grant)
-        return answer
-
-    async def _post(
-        self, realm: str, service: str, scopes: list[str], grant: Mapping[str, str]
-    ) -> answers.Answer:
-        form = {**grant, "service": service, "client_id": CLIENT_ID, "scope": " ".join(scopes)}
-        return await self._service("POST", realm, headers={}, form=form)
 
     @property
     def refusal_hint(self) -> str:
@@ -274,38 +212,3 @@ class Authorizer:
     async def close(self) -> None:
         """End token requests under way."""
         await self._requests.close()
-
-
-def _read(
-    answer: answers.Answer, settings: limits.RegistrySettings, *, now: float
-) -> tuple[str, float]:
-    """Token and seconds it still lives; raises RegistryError for an answer without one."""
-    try:
-        content = msgspec.json.decode(answer.body, type=_TokenJSON, strict=False)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        raise answers.not_json(answer, "a token", is_secret=True) from None
-    token = content.token or content.access_token
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise errors.RegistryError(
-            f"{answer.where}: the token service's answer holds no usable token",
-            method=answer.method,
-            status=answer.status,
-        )
-    lifetime = content.expires_in or settings.token_lifetime
-    lifetime -= _age(content.issued_at, answer.headers, now=now)
-    return token, min(max(lifetime, 0.0), _LIFETIME_MAX)
-
-
-def _age(issued_at: str | None, headers: Mapping[str, str], *, now: float) -> float:
-    """Seconds since a token was issued, by the server's own clock if it shows one."""
-    if not issued_at:
-        return 0.0
-    try:
-        issued = datetime.datetime.fromisoformat(issued_at)
-    except ValueError:
-        return 0.0
-    if issued.tzinfo is None:
-        issued = issued.replace(tzinfo=datetime.UTC)
-    with contextlib.suppress(ValueError, TypeError):
-        now = email.utils.parsedate_to_datetime(headers.get("Date", "")).timestamp()
-    return max(0.0, now - issued.timestamp())
