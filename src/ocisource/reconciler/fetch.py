@@ -1,7 +1,8 @@
 """Fetch: from a declared source to a stored artifact, each fallible step with its meaning.
 
-Resolve the digest; stop there if the stored artifact is that already. Otherwise announce the
-fetch, pull manifest and layer, pack, and commit, if the object is still the one it was made for.
+Resolve the digest (``resolving.py``); stop there if the stored artifact is that already. Otherwise
+announce the fetch, pull manifest and layer, pack, and commit, if the object is still the one it was
+made for.
 """
 
 import dataclasses
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from ocisource import digest as digests
 from ocisource import errors, logs
 from ocisource.api import artifact as artifacts
-from ocisource.api import conditions, ocirepository
+from ocisource.api import ocirepository
 from ocisource.controller import request as requests
 from ocisource.oci import registry
 from ocisource.oci.grammar import manifest
@@ -23,14 +24,12 @@ from ocisource.reconciler import (
     notify,
     options,
     reasons,
+    resolving,
     steps,
     writer,
 )
-from ocisource.source import publish, pull, resolve, wanted
+from ocisource.source import publish, pull, resolve
 from ocisource.wire import timestamps
-
-# The distribution spec's code for a repository that is not there: of its tags nothing is known.
-_NO_REPOSITORY: typing.Final = "NAME_UNKNOWN"
 
 
 class Objects(typing.Protocol):
@@ -54,9 +53,7 @@ class _Pulled:
 class Fetcher:
     """Runs the road for one object at a time; safe for concurrent use.
 
-    ``accepted`` remembers, by uid, which generation and credential the registry last accepted: a
-    digest reference is asked for again only when they change. ``on_commit`` hears of each folder
-    that a file was committed to.
+    ``on_commit`` hears of each folder that a file was committed to.
     """
 
     objects: Objects
@@ -70,7 +67,7 @@ class Fetcher:
     clock: Callable[[], float]
     log: logs.Log
     on_commit: Callable[[str], object]
-    accepted: dict[str, tuple[int, registry.Access]] = dataclasses.field(default_factory=dict)
+    resolver: resolving.Resolver = dataclasses.field(default_factory=resolving.Resolver)
 
     async def bring_up_to_date(
         self, request: requests.Request, run: draft.Draft, want: declared.Declared
@@ -82,7 +79,7 @@ class Fetcher:
         granted = await self.access.read(run.obj)
         remote = self.registries.repository(want.wanted.repository, granted)
         limit = deadline.Deadline(want.wanted, text=want.timeout_text, seconds=want.timeout)
-        resolved = await self._resolve(run, want, remote, granted, limit)
+        resolved = await self.resolver.resolve(run, want, remote, granted=granted, limit=limit)
         revision = self.options.revision(resolved)
         if self._is_current(run, revision):
             self._settle(run, revision)
@@ -109,55 +106,7 @@ class Fetcher:
 
     def forget(self, uid: str) -> None:
         """The object is gone."""
-        self.accepted.pop(uid, None)
-
-    async def _resolve(
-        self,
-        run: draft.Draft,
-        want: declared.Declared,
-        remote: registry.RemoteRepository,
-        granted: registry.Access,
-        limit: deadline.Deadline,
-    ) -> resolve.Resolved:
-        url = want.shown_url
-        tag: str | None = want.wanted.tag or wanted.DEFAULT_TAG
-        if want.wanted.digest or want.wanted.semver:
-            async with limit.step(
-                reasons.READ_OPERATION_FAILED, f"failed to determine the artifact tag for '{url}'"
-            ):
-                tag = await resolve.choose_tag(remote, want.wanted)
-        async with limit.step(reasons.PULL_FAILED, "failed to determine artifact digest"):
-            try:
-                resolved = await resolve.to_digest(
-                    remote, want.wanted, tag, is_probe_due=self._is_probe_due(run, granted)
-                )
-            except errors.NotFoundError as error:
-                if tag is None:
-                    raise
-                has_repository = _NO_REPOSITORY not in error.codes
-                why = "" if has_repository else " (the registry knows no such repository)"
-                raise steps.StepFailedError(
-                    f"failed to pull artifact from '{url}': couldn't find tag \"{tag}\"{why}",
-                    condition=reasons.FETCH_FAILED,
-                    reason=reasons.PULL_FAILED,
-                ) from error
-        if tag is None:
-            self.accepted[run.obj.metadata.uid] = (run.generation, granted)
-        return resolved
-
-    def _is_probe_due(self, run: draft.Draft, granted: registry.Access) -> bool:
-        """Whether a digest reference must be shown to the registry again.
-
-        With no artifact the pull itself will tell; after a restart a Ready object is believed.
-        """
-        if run.status.artifact is None:
-            return False
-        status = run.obj.status
-        known = self.accepted.get(run.obj.metadata.uid)
-        if known is None:
-            is_ready = conditions.is_true(status.conditions, conditions.READY)
-            return not (is_ready and status.observed_generation == run.generation)
-        return known != (run.generation, granted)
+        self.resolver.forget(uid)
 
     def _is_current(self, run: draft.Draft, revision: str) -> bool:
         artifact = run.status.artifact
