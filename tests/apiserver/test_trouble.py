@@ -15,7 +15,7 @@ import pytest
 from cryptography import x509
 
 from ocisource import errors
-from ocisource.apiserver import certificates, janitor, objects, server, transport
+from ocisource.apiserver import certificates, deletion, janitor, server, transport
 from ocisource.apiserver.history import database, records, store
 from tests.apiserver import conftest
 
@@ -126,16 +126,16 @@ class TestFaults:
     ) -> None:
         """It is tried again."""
         monkeypatch.setattr(janitor, "RETRY_SECONDS", 0.0)
-        delete_all = objects.Objects.delete_all
+        delete_all = deletion.Deletions.delete_all
         calls: list[int] = []
 
-        async def fail_once(self: objects.Objects, *args: Any) -> None:
+        async def fail_once(self: deletion.Deletions, *args: Any) -> None:
             calls.append(1)
             if len(calls) == 1:
                 raise ValueError("secret")
             await delete_all(self, *args)
 
-        monkeypatch.setattr(objects.Objects, "delete_all", fail_once)
+        monkeypatch.setattr(deletion.Deletions, "delete_all", fail_once)
         await api.create("/api/v1/namespaces", {"metadata": {"name": "n"}})
         await api.create("/api/v1/namespaces/n/configmaps", conftest.config_map("a"))
         await api.send("DELETE", "/api/v1/namespaces/n")

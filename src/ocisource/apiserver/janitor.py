@@ -14,7 +14,16 @@ from collections.abc import Awaitable, Iterator, Mapping
 from typing import Any
 
 from ocisource import errors
-from ocisource.apiserver import crds, kinds, lifecycle, objects, requests, resources, watching
+from ocisource.apiserver import (
+    crds,
+    deletion,
+    kinds,
+    lifecycle,
+    objects,
+    requests,
+    resources,
+    watching,
+)
 from ocisource.apiserver.history import records, store
 from ocisource.apiserver.wording import faults
 from ocisource.wire import timestamps
@@ -37,13 +46,13 @@ class Janitor:
     def __init__(
         self,
         held: store.Store,
-        written: objects.Objects,
+        deletions: deletion.Deletions,
         *,
         registry: resources.Registry,
         clock: watching.Clock,
     ) -> None:
         self._store = held
-        self._objects = written
+        self._deletions = deletions
         self._registry = registry
         self._clock = clock
         self._due: asyncio.Queue[records.Key] = asyncio.Queue()
@@ -157,13 +166,13 @@ class Janitor:
             yield from self._store.scan(name, namespace)
 
     async def _empty_definition(self, record: records.Record, obj: Mapping[str, Any]) -> None:
-        if objects.CLEANUP not in (obj["metadata"].get("finalizers") or []):
+        if deletion.CLEANUP not in (obj["metadata"].get("finalizers") or []):
             return
         resource = crds.resource_of(obj)
         if resource is not None:
             await self._delete_all(kinds.Kind.of(resource, resource.versions[0]), "")
         if not self._store.count(record.key.name):
-            await self._release(record.key, _drop_finalizer(objects.CLEANUP))
+            await self._release(record.key, _drop_finalizer(deletion.CLEANUP))
 
     async def _delete_all(self, kind: kinds.Kind, namespace: str) -> None:
         left = [
@@ -171,7 +180,7 @@ class Janitor:
             for record in self._store.scan(kind.resource.stored_as, namespace)
             if _GOING not in record.body
         ]
-        await self._objects.delete_all(kind, left, _BACKGROUND)
+        await self._deletions.delete_all(kind, left, _BACKGROUND)
 
     async def _collect(self, record: records.Record, obj: Mapping[str, Any]) -> None:
         """Delete a dependent none of whose owners is left."""
@@ -181,7 +190,7 @@ class Janitor:
             return
         options = requests.DeleteOptions(propagation="Background", revision=str(record.revision))
         with contextlib.suppress(errors.APIStatusError):
-            await self._objects.delete(kind, record.key, options)
+            await self._deletions.delete(kind, record.key, options)
 
     def _owners(
         self, record: records.Record, owners: list[Mapping[str, Any]]
@@ -219,7 +228,7 @@ class Janitor:
             if _GOING not in dependent.body:
                 options = requests.DeleteOptions(propagation="Foreground")
                 with contextlib.suppress(errors.APIStatusError):
-                    await self._objects.delete(kind, key, options)
+                    await self._deletions.delete(kind, key, options)
             left = self._store.get(key)
             is_blocked = is_blocked or (left is not None and _blocks(left, uid))
         if not is_blocked:
@@ -271,7 +280,7 @@ class Janitor:
         oldest = self._clock.wall() - EVENT_SECONDS
         assert kind is not None
         old = [each.key for each in self._store.scan(EVENTS) if _last_seen(each) < oldest]
-        await self._objects.delete_all(kind, old, requests.DeleteOptions())
+        await self._deletions.delete_all(kind, old, requests.DeleteOptions())
 
 
 def _why(error: Exception) -> str:

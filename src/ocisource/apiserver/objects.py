@@ -1,14 +1,13 @@
-"""The verbs that write: create, update, patch and delete, from a decoded body to the store.
+"""The verbs that write: create, update and patch, from a decoded body to the store.
 
 Order of a write, as kube-apiserver's: the key is held, what the server decides is filled in, the
 rules are checked, ownership of fields is recorded, and only then the object is stored - or not,
 when it is a dry run or nothing changed.
 """
 
-import asyncio
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ocisource import errors
@@ -17,14 +16,9 @@ from ocisource.apiserver.forms import bodies
 from ocisource.apiserver.history import records, store
 from ocisource.apiserver.ownership import managedfields
 from ocisource.apiserver.wording import failures
-from ocisource.wire import status as statuses
-from ocisource.wire import timestamps
 
-DELETED_AT_ONCE = 64  # their writes share transactions
 MAX_NAME_TRIES = 8  # of a generated name that is taken; kube-apiserver's retry as well
 NAMESPACES = "namespaces"
-LASTING = frozenset({"default", "kube-system", "kube-public"})  # namespaces that must stay
-CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 
 Object = dict[str, Any]
@@ -127,51 +121,6 @@ class Objects:
                 self.check_namespace(kind, key.namespace, key.name, is_new=True)
             written = await self._put_new(kind, key, obj, update.options, is_owned=update.is_apply)
         return dataclasses.replace(written, warnings=_told(kind, written.obj, warnings))
-
-    async def delete(
-        self, kind: kinds.Kind, key: records.Key, options: requests.DeleteOptions
-    ) -> Written:
-        """Delete an object, or begin to; raises APIStatusError, StorageError."""
-        async with self._store.hold(key):
-            record = self._store.get(key)
-            if record is None:
-                raise failures.not_found(kind.resource, key.name)
-            if kind.resource.qualified == NAMESPACES and key.name in LASTING:
-                raise failures.forbidden(
-                    f'{NAMESPACES} "{key.name}" is forbidden: this namespace may not be deleted',
-                    group="",
-                    plural=NAMESPACES,
-                    name=key.name,
-                )
-            old = kind.read(record.decode())
-            lifecycle.check_preconditions(kind, record, old, options)
-            obj = copy.deepcopy(old)
-            if begins_cleanup(kind, obj):
-                return await self._begin_cleanup(kind, record, obj, options)
-            if not lifecycle.mark_deleted(obj, options=options, now=self._source.now()):
-                if not options.is_dry_run:
-                    await self._store.remove(key, kind.write(obj), before=record)
-                return Written(deleted(kind, old))
-            if not options.is_dry_run and not lifecycle.is_same(obj, old):
-                await self._store.put(key, kind.write(obj), before=record)
-        return Written(obj)
-
-    async def delete_all(
-        self, kind: kinds.Kind, keys: Sequence[records.Key], options: requests.DeleteOptions
-    ) -> None:
-        """Delete many objects, some at a time; those that are gone already do not matter.
-
-        Raises the first APIStatusError or StorageError after the others have had their turn.
-        """
-        for start in range(0, len(keys), DELETED_AT_ONCE):
-            chosen = keys[start : start + DELETED_AT_ONCE]
-            results = await asyncio.gather(
-                *(self.delete(kind, key, options) for key in chosen), return_exceptions=True
-            )
-            for result in results:
-                is_gone = isinstance(result, errors.APIStatusError) and result.reason == "NotFound"
-                if isinstance(result, BaseException) and not is_gone:
-                    raise result
 
     def check_namespace(self, kind: kinds.Kind, namespace: str, name: str, *, is_new: bool) -> None:
         """Refuse to write into a namespace that is absent or going; raises APIStatusError."""
@@ -314,27 +263,6 @@ class Objects:
             subresource=subresource,
         )
 
-    async def _begin_cleanup(
-        self,
-        kind: kinds.Kind,
-        record: records.Record,
-        obj: Object,
-        options: requests.DeleteOptions,
-    ) -> Written:
-        """Namespaces and definitions go only after what is in them; the janitor sees to it."""
-        if obj["metadata"].get("deletionTimestamp"):
-            return Written(obj)
-        if kind.resource.qualified == NAMESPACES:
-            obj.setdefault("status", {})["phase"] = "Terminating"
-            now = timestamps.format_seconds(self._source.now())
-            obj["metadata"]["deletionTimestamp"] = now
-        else:
-            obj["metadata"].setdefault("finalizers", []).append(CLEANUP)
-            lifecycle.mark_deleted(obj, options=options, now=self._source.now())
-        if not options.is_dry_run:
-            await self._store.put(record.key, obj, before=record)
-        return Written(obj)
-
     def _birth(self) -> lifecycle.Birth:
         return lifecycle.Birth(
             now=self._source.now(),
@@ -348,24 +276,6 @@ def _told(kind: kinds.Kind, obj: Object, warnings: Sequence[str]) -> tuple[str, 
     if kind.resource.qualified == DEFINITIONS:
         return (*warnings, *crds.unserved(obj))
     return tuple(warnings)
-
-
-def begins_cleanup(kind: kinds.Kind, obj: Mapping[str, Any]) -> bool:
-    """Whether the object holds others that must go first."""
-    if kind.resource.qualified == NAMESPACES:
-        return bool(obj.get("spec", {}).get("finalizers"))
-    return kind.resource.qualified == DEFINITIONS and not obj["metadata"].get("deletionTimestamp")
-
-
-def deleted(kind: kinds.Kind, obj: Mapping[str, Any]) -> Object:
-    """The Status that tells of an object's end."""
-    metadata = obj["metadata"]
-    details = {"name": metadata.get("name", "")}
-    if kind.resource.group:
-        details["group"] = kind.resource.group
-    details["kind"] = kind.resource.plural
-    details["uid"] = metadata.get("uid", "")
-    return statuses.success(details)
 
 
 def _terminating(resource: resources.Resource, namespace: str, name: str) -> errors.APIStatusError:

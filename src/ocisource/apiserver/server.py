@@ -27,6 +27,7 @@ from ocisource.apiserver import (
     bootstrap,
     certificates,
     crds,
+    deletion,
     endpoint,
     janitor,
     kubeconfig,
@@ -121,7 +122,8 @@ async def serve(
         _follow_definitions(held, registry)
         written = objects.Objects(held, source, establish=_establisher(registry, source))
         await bootstrap.ensure_all(written, manifests)
-        cleaning = janitor.Janitor(held, written, registry=registry, clock=clock)
+        deletions = deletion.Deletions(held, now=source.now)
+        cleaning = janitor.Janitor(held, deletions, registry=registry, clock=clock)
         cleaning.start()
         stack.push_async_callback(cleaning.stop)
         renewing = asyncio.create_task(
@@ -138,7 +140,7 @@ async def serve(
                 registry=registry,
                 authority=authority,
                 documents=documents.Documents(registry),
-                verbs=verbs.Verbs(held, written, clock=clock),
+                verbs=verbs.Verbs(held, written, deletions, clock=clock),
                 subresources=below,
                 now=source.now,
                 is_ready=lambda: True,

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ocisource import errors
-from ocisource.apiserver import kinds, objects, reading, requests, selection, watching
+from ocisource.apiserver import deletion, kinds, objects, reading, requests, selection, watching
 from ocisource.apiserver.builtin import builtins, decoding
 from ocisource.apiserver.forms import answers, bodies, negotiation, presenting
 from ocisource.apiserver.history import records, store
@@ -55,11 +55,17 @@ class Verbs:
     """Carries out calls."""
 
     def __init__(
-        self, held: store.Store, written: objects.Objects, *, clock: watching.Clock
+        self,
+        held: store.Store,
+        written: objects.Objects,
+        deletions: deletion.Deletions,
+        *,
+        clock: watching.Clock,
     ) -> None:
         self._store = held
         self._reader = reading.Reader(held)
         self._objects = written
+        self._deletions = deletions
         self._clock = clock
 
     async def answer(self, call: Call) -> answers.Answer | answers.Stream:
@@ -166,7 +172,7 @@ class Verbs:
     async def delete(self, call: Call) -> answers.Answer:
         """One object's end."""
         options = await self._delete_options(call)
-        written = await self._objects.delete(call.kind, call.key, options)
+        written = await self._deletions.delete(call.kind, call.key, options)
         if written.obj.get("kind") == "Status":
             return answers.document(written.obj, _unshaped(call.form), code=written.code)
         return self._written(call, written)
@@ -180,7 +186,7 @@ class Verbs:
             listing := requests.ListOptions.parse(call.query, is_watch=False),
         )
         page = await self._reader.page(wanted, listing)
-        await self._objects.delete_all(call.kind, [each.key for each in page.found], options)
+        await self._deletions.delete_all(call.kind, [each.key for each in page.found], options)
         metadata = {"resourceVersion": str(self._store.revision)}
         body = await call.presenter.many(page.found, metadata, now=self._clock.wall())
         return self._answer(call, body)
