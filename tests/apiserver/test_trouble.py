@@ -259,14 +259,15 @@ async def test_an_address_in_use_is_told_once(tmp_path: pathlib.Path, start: Sta
             async with start(tmp_path / "two", port=int(address.rpartition(":")[2])):
                 pass
     assert str(found.value) == (
-        f"cannot listen on {address}: Address already in use: choose another --api-addr, or port "
-        "0 for a free one"
+        f"cannot listen on {address} (--api-addr): address already in use; choose another port, "
+        "or 0 for a free one"
     )
 
 
 async def test_a_host_that_is_none_is_told(tmp_path: pathlib.Path, start: Starter) -> None:
     """A name that no resolver would be asked for."""
     name = "x" * 64 + ".example.com"
-    with pytest.raises(errors.UsageError, match=rf"cannot listen on {name}:0: .*: choose another"):
+    told = rf"cannot listen on {name}:0 \(--api-addr\): .*; choose an address of this machine"
+    with pytest.raises(errors.UsageError, match=told):
         async with start(tmp_path, host=name):
             pass

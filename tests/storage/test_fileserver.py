@@ -408,12 +408,13 @@ async def test_descriptors_are_closed(local: store.LocalStore, address: tuple[st
     assert shelf.open_files() == before
 
 
-async def test_an_address_in_use_is_a_storage_error(
+async def test_an_address_in_use_is_told_with_its_flag(
     local: store.LocalStore, address: tuple[str, int]
 ) -> None:
-    """The message names the address."""
+    """A wrong flag, as for every other listener."""
     server = fileserver.FileServer(local)
-    with pytest.raises(errors.StorageError, match=r"cannot serve artifacts on 127\.0\.0\.1:"):
+    told = rf"cannot listen on 127\.0\.0\.1:{address[1]} \(--storage-addr\): address already in use"
+    with pytest.raises(errors.UsageError, match=told):
         await server.start(*address)
     await server.stop()
 

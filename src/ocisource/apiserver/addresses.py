@@ -1,18 +1,9 @@
-"""Addresses to listen on: what they are called, who reaches them, and what is wrong with them."""
+"""Addresses to listen on: what they are called, and who reaches them."""
 
 import ipaddress
-import os
 
 LOOPBACK = "127.0.0.1"
 LOOPBACK_6 = "::1"
-
-
-def why(error: OSError | UnicodeError) -> str:
-    """What is wrong with an address: asyncio's own text repeats it."""
-    if isinstance(error, UnicodeError):
-        return "that is no host name"
-    number = error.errno or 0
-    return os.strerror(number) if number > 0 else error.strerror or str(error)
 
 
 def names(host: str) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ from ocisource.apiserver import (
 from ocisource.apiserver.builtin import builtins
 from ocisource.apiserver.catalog import documents
 from ocisource.apiserver.history import database, records, store
+from ocisource.net import listening
 
 BACKLOG = 1024  # connections waiting to be accepted: a thousand watchers may come at once
 STOP_SECONDS = 2.0  # open answers get to end before their connections are cut
@@ -177,18 +178,13 @@ async def _listen(
         max_field_size=MAX_FIELD,
     )
     loop = asyncio.get_running_loop()
-    try:
+    with listening.at(host, port, flag="--api-addr"):
         opened = await loop.create_server(
             transport.secured(handler, identity.context),
             host,
             port,
             backlog=BACKLOG,
         )
-    except (OSError, UnicodeError) as error:  # UnicodeError: a name that is none
-        raise errors.UsageError(
-            f"cannot listen on {host}:{port}: {addresses.why(error)}: choose another "
-            "--api-addr, or port 0 for a free one"
-        ) from error
 
     async def close() -> None:
         opened.close()
@@ -202,7 +198,7 @@ async def _listen(
             "the API listens on %s, beyond this machine: whoever has a token can use it", host
         )
     shown = addresses.reachable(host, bound[0])
-    return f"[{shown}]:{bound[1]}" if ":" in shown else f"{shown}:{bound[1]}"
+    return listening.shown(shown, bound[1])
 
 
 async def _keep_certificate(

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from ocisource import errors, metrics
+from ocisource import metrics
+from ocisource.net import listening
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _SHUTDOWN_SECONDS = 1.0
@@ -25,20 +26,18 @@ class Endpoints:
             application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
         )
 
-    async def start(self, host: str, port: int, *, purpose: str) -> tuple[str, int]:
+    async def start(self, host: str, port: int, *, flag: str) -> tuple[str, int]:
         """Listen; an empty host means every interface. Returns the address.
 
-        Raises UsageError when the address cannot be had.
+        Raises UsageError when the address cannot be had, naming the ``flag`` it is from.
         """
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host or None, port).start()
-        except OSError as error:
+            with listening.at(host, port, flag=flag):
+                await web.TCPSite(self._runner, host or None, port).start()
+        except BaseException:
             await self._runner.cleanup()
-            raise errors.UsageError(
-                f"cannot serve {purpose} on {host}:{port}: {error.strerror or error}: "
-                f"choose another --{purpose}-addr, or port 0 for a free one"
-            ) from error
+            raise
         address: tuple[str, int] = self._runner.addresses[0][:2]
         return address
 

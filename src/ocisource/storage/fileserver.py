@@ -31,6 +31,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from ocisource import digest as digests
 from ocisource import errors
+from ocisource.net import listening
 from ocisource.storage import (
     answers,
     connections,
@@ -86,19 +87,13 @@ class FileServer:
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen; an empty ``host`` means all interfaces, port 0 a free one. Returns the address.
 
-        Raises StorageError when the address cannot be had.
+        Raises UsageError when the address cannot be had.
         """
         self._connections = connections.Connections(
             self._answer, idle_timeout=self._idle_timeout, limit=self._max_connections
         )
-        try:
+        with listening.at(host, port, flag="--storage-addr"):
             self._server = await self._listen(host, port, self._connections)
-        except OSError as exc:
-            text = (
-                f"cannot serve artifacts on {host}:{port}: {exc.strerror}: "
-                "choose another --storage-addr, or port 0 for a free one"
-            )
-            raise errors.StorageError(text) from exc
         address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
         return address
 

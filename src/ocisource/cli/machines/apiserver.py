@@ -33,11 +33,11 @@ def apiserver(ctx: click.Context, /, data_dir: pathlib.Path | None, api_addr: st
       ocisource apiserver --data-dir /var/lib/ocisource
     """  # noqa: D301 - the backspace tells click to keep the lines
     logs.setup(level="info", encoding="json")
-    address = places.listener(ctx, "api_addr", api_addr)
-    asyncio.run(_serve(places.own(data_dir or places.default_data_dir()), address))
+    wanted = places.listener(ctx, "api_addr", api_addr)
+    asyncio.run(_serve(places.own(data_dir or places.default_data_dir()), wanted))
 
 
-async def _serve(data_dir: pathlib.Path, address: tuple[str, int]) -> None:
+async def _serve(data_dir: pathlib.Path, wanted: places.Listener) -> None:
     # Imported here: wrong usage should not wait for it.
     from ocisource.apiserver import server  # noqa: PLC0415
     from ocisource.manifests import load  # noqa: PLC0415
@@ -45,7 +45,10 @@ async def _serve(data_dir: pathlib.Path, address: tuple[str, int]) -> None:
     interrupted = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, interrupted.set)
-    running = await server.serve(data_dir, host=address[0], port=address[1], manifests=[load.crd()])
+    running = await server.serve(
+        data_dir, host=wanted.host, port=wanted.port, manifests=[load.crd()]
+    )
+    wanted.tell("API", running.address)
     click.echo(f"API        {running.address}")
     click.echo(f"kubeconfig {running.kubeconfig_path}")
     try:

@@ -13,6 +13,7 @@ from ocisource.controller import informer, probes
 from ocisource.demo import demo as demos
 from ocisource.kube import client, config, exchange
 from ocisource.manifests import load
+from ocisource.net import listening
 
 # The API is our own, in the same process: there is nobody to be polite to.
 UNLIMITED = exchange.ClientSettings(qps=0)
@@ -73,12 +74,12 @@ async def running(
             serve.controller(chosen, api, storage_address=storage_address, observed=observed)
         )
         scraped = probes.metrics_endpoints(observed)
-        metrics_at = await scraped.start(*metrics_address, purpose="metrics")
+        metrics_at = await scraped.start(*metrics_address, flag="--metrics-addr")
         stack.push_async_callback(scraped.stop)
         health = probes.health_endpoints(
             lambda: "" if running_.objects.has_synced else "the first list of objects"
         )
-        health_at = await health.start(*health_address, purpose="health")
+        health_at = await health.start(*health_address, flag="--health-addr")
         stack.push_async_callback(health.stop)
         demo = None
         if is_demo:
@@ -93,11 +94,6 @@ async def running(
             api_url=embedded.address,
             kubeconfig=embedded.kubeconfig_path,
             artifacts_url=running_.artifacts_url,
-            metrics_url=f"http://{_shown(metrics_at)}/metrics",
-            health_url=f"http://{_shown(health_at)}/healthz",
+            metrics_url=f"http://{listening.shown(*metrics_at)}/metrics",
+            health_url=f"http://{listening.shown(*health_at)}/healthz",
         )
-
-
-def _shown(address: tuple[str, int]) -> str:
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,5 +1,7 @@
 """Where a machine without a cluster keeps and serves things: folders and addresses."""
 
+import dataclasses
+import errno
 import os
 import pathlib
 import socket
@@ -8,7 +10,7 @@ import stat
 import click
 
 from ocisource import errors
-from ocisource.cli import flags
+from ocisource.cli import flags, output
 
 API_ADDRESS = "127.0.0.1:7443"
 KUBECONFIG = "kubeconfig"
@@ -58,19 +60,46 @@ def private(folder: pathlib.Path) -> pathlib.Path:
     return folder.absolute()
 
 
-def listener(ctx: click.Context, name: str, value: str) -> tuple[str, int]:
-    """Host and port of an address option.
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """Where something is to listen; ``given_way`` is the default address that somebody else has."""
+
+    flag: str
+    host: str
+    port: int
+    given_way: str = ""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port; port 0 picks a free one."""
+        return self.host, self.port
+
+    def tell(self, what: str, place: str) -> None:
+        """Say where ``what`` is this time if that is not the usual place."""
+        if self.given_way:
+            output.say(
+                output.WARNING,
+                f"{self.given_way} is in use by another program: {what} at {place} this time; "
+                f"{self.flag} chooses the address",
+            )
+
+
+def listener(ctx: click.Context, name: str, value: str) -> Listener:
+    """The listener of an address option.
 
     An address that was given is taken as it is. A default one gives way to any free port when
-    something else listens there already, so that a second try on the same machine just works.
+    something else listens there already, so that a second try on the same machine just works;
+    ``tell`` says so.
     """
     host, port = flags.split_address(value)
+    free = Listener(flag=f"--{name.replace('_', '-')}", host=host, port=port)
     if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
-        return host, port
+        return free
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return host, 0
-    return host, port
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return dataclasses.replace(free, port=0, given_way=value)
+    return free

@@ -35,14 +35,14 @@ _POLL = 0.1  # seconds between two looks at the objects with --once
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What `up` was asked to do; addresses given by a flag are taken as they are."""
+    """What `up` was asked to do."""
 
     files: tuple[declare.Declared, ...]
     data_dir: pathlib.Path
-    api_address: tuple[str, int]
-    storage_address: tuple[str, int]
-    metrics_address: tuple[str, int]
-    health_address: tuple[str, int]
+    api: places.Listener
+    storage: places.Listener
+    metrics: places.Listener
+    health: places.Listener
     is_once: bool
     timeout: float
     is_demo: bool
@@ -103,16 +103,16 @@ def up(ctx: click.Context, /, **values: typing.Any) -> None:
     """  # noqa: D301 - the backspace tells click to keep the lines
     data_dir = values["data_dir"] or places.default_data_dir()
 
-    def address(name: str) -> tuple[str, int]:
+    def listener(name: str) -> places.Listener:
         return places.listener(ctx, name, values[name])
 
     plan = Plan(
         files=declare.read(values["filenames"]),
         data_dir=data_dir.absolute(),
-        api_address=address("api_addr"),
-        storage_address=address("storage_addr"),
-        metrics_address=address("metrics_addr"),
-        health_address=address("health_addr"),
+        api=listener("api_addr"),
+        storage=listener("storage_addr"),
+        metrics=listener("metrics_addr"),
+        health=listener("health_addr"),
         is_once=values["once"],
         timeout=values["timeout"],
         is_demo=values["demo"],
@@ -151,12 +151,16 @@ async def _run(plan: Plan, *, is_logging_to_stderr: bool) -> int:
     async with machine.running(
         data_dir=plan.data_dir,
         chosen=plan.settings,
-        api_address=plan.api_address,
-        storage_address=plan.storage_address,
-        metrics_address=plan.metrics_address,
-        health_address=plan.health_address,
+        api_address=plan.api.address,
+        storage_address=plan.storage.address,
+        metrics_address=plan.metrics.address,
+        health_address=plan.health.address,
         is_demo=plan.is_demo,
     ) as here:
+        plan.api.tell("API", here.api_url)
+        plan.storage.tell("artifacts", here.artifacts_url)
+        plan.metrics.tell("metrics", here.metrics_url)
+        plan.health.tell("health", here.health_url)
         heading = [f"{label:<11}{place}" for label, place in here.places()]
         for line in heading:
             output.line(line)

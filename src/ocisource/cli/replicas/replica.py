@@ -129,10 +129,10 @@ async def run(
         )
         replica = Replica(chosen, api, observed, _elector(chosen, cluster, api, observed, environ))
         scraped = probes.metrics_endpoints(observed)
-        await scraped.start(*flags.split_address(chosen.metrics_addr), purpose="metrics")
+        await scraped.start(*flags.split_address(chosen.metrics_addr), flag="--metrics-addr")
         stack.push_async_callback(scraped.stop)
         health = probes.health_endpoints(replica.waiting_for)
-        await health.start(*flags.split_address(chosen.health_addr), purpose="health")
+        await health.start(*flags.split_address(chosen.health_addr), flag="--health-addr")
         stack.push_async_callback(health.stop)
         await _until(stop, _prepared(replica))
 
