@@ -17,7 +17,8 @@ from tests.cli import session as sessions
 from tests.cli import terminal
 from tests.parts import kubernetes, ports, processes
 
-DOCUMENT: resources.Resource[dict[str, typing.Any]] = resources.EVENTS.read_as(dict)
+Document = dict[str, typing.Any]
+DOCUMENT: resources.Resource[Document] = resources.EVENTS.read_as(dict)
 
 
 def event(shell: terminal.Shell, name: str, **more: typing.Any) -> None:
@@ -27,7 +28,7 @@ def event(shell: terminal.Shell, name: str, **more: typing.Any) -> None:
         "involvedObject": {
             "kind": more.pop("kind", "OCIRepository"),
             "namespace": shell.namespace,
-            "name": name,
+            "name": more.pop("about", name),
         },
         "type": "Normal",
         "reason": "NewArtifact",
@@ -347,9 +348,7 @@ def create(shell: terminal.Shell, resource: resources.Resource[typing.Any], **bo
 
 
 KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
-KUSTOMIZATIONS: resources.Resource[dict[str, typing.Any]] = resources.Resource(
-    KUSTOMIZE, "v1", "kustomizations", "Kustomization", dict
-)
+HELM = "helm.toolkit.fluxcd.io"
 CRDS: resources.Resource[dict[str, typing.Any]] = resources.Resource(
     "apiextensions.k8s.io",
     "v1",
@@ -361,8 +360,8 @@ CRDS: resources.Resource[dict[str, typing.Any]] = resources.Resource(
 CONFIG_MAPS: resources.Resource[dict[str, typing.Any]] = resources.CONFIG_MAPS.read_as(dict)
 
 
-def with_kustomizations(shell: terminal.Shell) -> None:
-    """Give the cluster a kind Kustomization, of any content."""
+def with_kind(shell: terminal.Shell, group: str, kind: str) -> resources.Resource[Document]:
+    """Give the cluster a kind of any content."""
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     version = {
         "name": "v1",
@@ -370,18 +369,21 @@ def with_kustomizations(shell: terminal.Shell) -> None:
         "storage": True,
         "schema": {"openAPIV3Schema": schema},
     }
-    names = {"kind": "Kustomization", "plural": "kustomizations", "singular": "kustomization"}
+    singular = kind.lower()
+    plural = f"{singular}s"
+    names = {"kind": kind, "plural": plural, "singular": singular}
     create(
         shell,
         CRDS,
-        metadata={"name": f"kustomizations.{KUSTOMIZE}"},
-        spec={"group": KUSTOMIZE, "scope": "Namespaced", "names": names, "versions": [version]},
+        metadata={"name": f"{plural}.{group}"},
+        spec={"group": group, "scope": "Namespaced", "names": names, "versions": [version]},
     )
 
     async def is_served(api: client.Client) -> bool:
-        return "kustomizations" in await api.discover(KUSTOMIZE, "v1")
+        return plural in await api.discover(group, "v1")
 
-    processes.poll(lambda: bool(shell.api(is_served)), what="the kind Kustomization")
+    processes.poll(lambda: bool(shell.api(is_served)), what=f"the kind {kind}")
+    return resources.Resource(group, "v1", plural, kind, dict)
 
 
 def test_trace_from_an_object_to_its_source(
@@ -389,12 +391,12 @@ def test_trace_from_an_object_to_its_source(
 ) -> None:
     """Through the owner, its labels, and the Kustomization that they name."""
     ns = cluster.namespace
-    with_kustomizations(cluster)
+    kustomizations = with_kind(cluster, KUSTOMIZE, "Kustomization")
     cluster.put("app", spec={"ref": {"tag": "v1"}}, status=terminal.ready("stored"))
     source = {"kind": "OCIRepository", "name": "app"}
     create(
         cluster,
-        KUSTOMIZATIONS,
+        kustomizations,
         metadata={"name": "apps", "namespace": ns},
         spec={"path": "./apps", "sourceRef": source},
     )
@@ -412,6 +414,84 @@ def test_trace_from_an_object_to_its_source(
     session("trace", "-n", ns, "configmap/owned", "configmap/owner")
     session("trace", "-n", ns, "owner", "--kind", "ConfigMap", "--api-version", "v1")
     session.compare("trace")
+
+
+def about(result: terminal.Result) -> list[str]:
+    """The objects that a table of events is about, with their namespaces if they are shown."""
+    rows = [[cell.strip() for cell in line.split("\t")] for line in result.out.splitlines()]
+    columns = [rows[0].index(name) for name in ("NAMESPACE", "OBJECT") if name in rows[0]]
+    return [" ".join(row[column] for column in columns) for row in rows[1:]]
+
+
+def test_events_of_an_object_and_of_what_it_uses(cluster: terminal.Shell) -> None:
+    """A Kustomization's source, a HelmRelease's chart, in their own order, watched too."""
+    ns = cluster.namespace
+    kustomizations = with_kind(cluster, KUSTOMIZE, "Kustomization")
+    releases = with_kind(cluster, HELM, "HelmRelease")
+    source = {"kind": "OCIRepository", "name": "app"}
+    apps = {"name": "apps", "namespace": ns}
+    create(cluster, kustomizations, metadata=apps, spec={"sourceRef": source})
+    create(cluster, releases, metadata=apps, spec={"chartRef": source})
+    chart = {"spec": {"sourceRef": {"kind": "HelmRepository", "name": "charts"}}}
+    create(cluster, releases, metadata=apps | {"name": "old"}, spec={"chart": chart})
+    event(cluster, "app", lastTimestamp="2022-06-14T12:00:00Z")
+    event(cluster, "other")
+    event(cluster, "apps", kind="Kustomization")
+    event(cluster, "release", kind="HelmRelease", about="old")
+    event(cluster, "made", kind="HelmChart", about=f"{ns}-old", type="Warning")
+    event(cluster, "charts", kind="HelmRepository", lastTimestamp="2022-06-14T10:00:00Z")
+    both = ["Kustomization/apps", "OCIRepository/app"]
+    assert about(cluster.here("events", "--for", "kustomization/apps")) == both
+    assert about(cluster.here("events", "--for", "HelmRelease/apps")) == ["OCIRepository/app"]
+    release = cluster.here("events", "--for", "HelmRelease/old")
+    assert about(release)[0] == "HelmRepository/charts"
+    assert sorted(about(release)[1:]) == [f"HelmChart/{ns}-old", "HelmRelease/old"]
+    warnings = cluster.here("events", "--for", "HelmRelease/old", "--types", "Warning")
+    assert about(warnings) == [f"HelmChart/{ns}-old"]
+    watched = cluster.here("events", "--for", "Kustomization/apps", "--watch", lines=3)
+    assert sorted(about(watched)) == both
+    # All of a kind: nothing is looked up.
+    assert about(cluster.here("events", "--for", "Kustomization")) == ["Kustomization/apps"]
+
+
+def test_events_of_a_source_in_another_namespace(cluster: terminal.Shell) -> None:
+    """Then the table says which namespace each is of."""
+    here = cluster.namespace
+    kustomizations = with_kind(cluster, KUSTOMIZE, "Kustomization")
+    event(cluster, "far", kind="Kustomization")
+    source = {"kind": "OCIRepository", "name": "app", "namespace": f"{here}-sources"}
+    create(
+        cluster,
+        kustomizations,
+        metadata={"name": "far", "namespace": here},
+        spec={"sourceRef": source},
+    )
+    manifest = f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {here}-sources}}\n"
+    pathlib.Path("namespace.yaml").write_text(manifest)
+    assert cluster("apply", "-f", "namespace.yaml").code == 0
+    cluster.namespace = f"{here}-sources"
+    event(cluster, "app", lastTimestamp="2022-06-14T12:00:00Z")
+    shown = cluster("events", "-n", here, "--for", "Kustomization/far")
+    found = [f"{here} Kustomization/far", f"{here}-sources OCIRepository/app"]
+    assert about(shown) == found
+    assert about(cluster("events", "-n", here, "-A", "--for", "Kustomization/far")) == found
+
+
+def test_events_of_an_object_that_is_gone(cluster: terminal.Shell) -> None:
+    """They are shown still, and a warning says what is not."""
+    with_kind(cluster, KUSTOMIZE, "Kustomization")
+    event(cluster, "gone", kind="Kustomization")
+    shown = cluster.here("events", "--for", "Kustomization/gone")
+    assert (shown.code, about(shown)) == (0, ["Kustomization/gone"])
+    assert shown.err == (
+        f'⚠️  kustomizations.{KUSTOMIZE} "gone" not found: the events of what it uses are not '
+        "shown\n"
+    )
+    alert = cluster.here("events", "--for", "Alert/a")
+    assert alert.err == (
+        "⚠️  the cluster has no kind Alert: the events of what it uses are not shown\n"
+        f"✗ No events found in {cluster.namespace} namespace.\n"
+    )
 
 
 def test_the_distribution_is_the_one_of_the_cluster() -> None:

@@ -1,5 +1,6 @@
 """`ocisource events`: what the controllers say about sources, oldest first."""
 
+import asyncio
 import contextlib
 import time
 import typing
@@ -8,10 +9,12 @@ from collections.abc import Sequence
 import click
 
 from ocisource import errors
-from ocisource.apiserver.wording import humanduration
 from ocisource.cli import choice, cluster, output, shared
+from ocisource.cli.reports import eventrows, subjects
 from ocisource.cli.sources import watching
-from ocisource.wire import timestamps
+
+if typing.TYPE_CHECKING:
+    from ocisource.kube import client
 
 KINDS = (
     "OCIRepository",
@@ -31,7 +34,6 @@ KINDS = (
     "ArtifactGenerator",
 )
 TYPES = ("Normal", "Warning")
-_UNKNOWN = "<unknown>"
 
 Document = dict[str, typing.Any]
 
@@ -39,7 +41,13 @@ Document = dict[str, typing.Any]
 @shared.command()
 @click.option("-A", "--all-namespaces", is_flag=True, help="Look in all namespaces.")
 @click.option("-w", "--watch", "is_watching", is_flag=True, help="Print new events, too.")
-@click.option("--for", "subject", default="", metavar="KIND[/NAME]", help="Only about these.")
+@click.option(
+    "--for",
+    "subject",
+    default="",
+    metavar="KIND[/NAME]",
+    help="Only about these, and the source that KIND/NAME uses.",
+)
 @click.option("--types", default="", metavar="TYPE,…", help="Only Normal, or only Warning.")
 @shared.output_option
 @shared.cluster_options
@@ -61,6 +69,7 @@ def events(
     Examples:
       ocisource events
       ocisource events --for OCIRepository/podinfo
+      ocisource events --for Kustomization/apps
       ocisource events -A --types Warning --watch
       ocisource events -o json
     """  # noqa: D301
@@ -68,29 +77,42 @@ def events(
     kind, name = _subject(subject)
 
     async def work(connection: cluster.Connection) -> None:
-        from ocisource.kube import client  # noqa: PLC0415
-
-        fields = [("kind", kind), ("name", name)]
-        scope = client.Scope(
-            namespace="" if all_namespaces else connection.namespace,
-            field_selector=",".join(f"involvedObject.{key}={text}" for key, text in fields if text),
+        own = subjects.Subject(kind, name, connection.namespace)
+        used = await _used(connection, own)
+        namespace = "" if all_namespaces else own.namespace
+        scopes = [_scope(subjects.Subject(kind, name, namespace)), *map(_scope, used)]
+        show = _Shown(
+            own.namespace,
+            is_everywhere=all_namespaces,
+            has_others=any(each.namespace != namespace for each in used),
+            types=wanted,
+            output=output,
         )
-        show = _Shown(is_everywhere=all_namespaces, types=wanted, output=output)
         if is_watching:
-            await _watch(connection, scope, show)
+            await _watch(connection, scopes, show)
             return
-        listed = await connection.api.list(_resource(), scope)
-        found = sorted((each for each in listed.items if show.has(each)), key=_last_seen)
-        show.all(found, connection.namespace)
+        lists = [await connection.api.list(_resource(), scope) for scope in scopes]
+        found = (each for listed in lists for each in listed.items if show.has(each))
+        show.all(sorted(found, key=eventrows.last_seen))
 
     ctx.exit(cluster.run(chosen, work, is_endless=is_watching))
 
 
 class _Shown:
-    """Which events are shown, and how."""
+    """Which events are shown, and how; some may be of other namespaces than the one looked in."""
 
-    def __init__(self, *, is_everywhere: bool, types: frozenset[str], output: str | None) -> None:
+    def __init__(
+        self,
+        namespace: str,
+        *,
+        is_everywhere: bool,
+        has_others: bool,
+        types: frozenset[str],
+        output: str | None,
+    ) -> None:
+        self._namespace = namespace
         self._is_everywhere = is_everywhere
+        self._has_others = has_others
         self._types = types
         self._output = output
         self._has_header = True
@@ -100,27 +122,27 @@ class _Shown:
         kind = (event.get("involvedObject") or {}).get("kind")
         return kind in KINDS and (not self._types or event.get("type") in self._types)
 
-    def all(self, found: Sequence[Document], namespace: str) -> None:
+    def all(self, found: Sequence[Document]) -> None:
         """Print all of them, or that there are none."""
         if self._output is not None:
-            output.data([_as_data(event) for event in found], output=self._output)
+            output.data([eventrows.as_data(event) for event in found], output=self._output)
         elif found:
             self._table(found)
         else:
-            where = "" if self._is_everywhere else f" in {namespace} namespace"
+            where = "" if self._is_everywhere else f" in {self._namespace} namespace"
             output.say(output.FAILURE, f"No events found{where}.")
 
     def one(self, event: Document) -> None:
         """Print one of a stream."""
         if self._output is not None:
-            output.one_of_many(_as_data(event), output=self._output)
+            output.one_of_many(eventrows.as_data(event), output=self._output)
         else:
             self._table([event])
 
     def _table(self, found: Sequence[Document]) -> None:
         header = ["NAMESPACE", "LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
-        first = 0 if self._is_everywhere else 1
-        cells = [_cells(event, now=time.time())[first:] for event in found]
+        first = 0 if self._is_everywhere or self._has_others else 1
+        cells = [eventrows.cells(event, now=time.time())[first:] for event in found]
         output.write(output.table(header[first:], cells, has_header=self._has_header))
         self._has_header = False
 
@@ -131,7 +153,39 @@ def _resource() -> typing.Any:
     return resources.EVENTS.read_as(dict)
 
 
-async def _watch(connection: cluster.Connection, scope: typing.Any, show: _Shown) -> None:
+def _scope(subject: subjects.Subject) -> "client.Scope":
+    from ocisource.kube import client  # noqa: PLC0415
+
+    return client.Scope(namespace=subject.namespace, field_selector=subject.field_selector)
+
+
+async def _used(
+    connection: cluster.Connection, subject: subjects.Subject
+) -> tuple[subjects.Subject, ...]:
+    """What the object uses; an object that is gone, or not ours to read, has events still."""
+    try:
+        return await subjects.used_by(connection, subject)
+    except errors.APIStatusError as error:
+        if cluster.is_refused(error):
+            raise
+        output.say(output.WARNING, f"{error.text}: the events of what it uses are not shown")
+        return ()
+
+
+async def _watch(
+    connection: cluster.Connection, scopes: Sequence["client.Scope"], show: _Shown
+) -> None:
+    """Print the events of all scopes as they come, until the first of the streams fails."""
+    watches = [asyncio.ensure_future(_follow(connection, scope, show)) for scope in scopes]
+    try:
+        await asyncio.gather(*watches)
+    finally:
+        for each in watches:
+            each.cancel()
+        await asyncio.wait(watches)
+
+
+async def _follow(connection: cluster.Connection, scope: "client.Scope", show: _Shown) -> None:
     stream = watching.changes(connection.api, _resource(), scope)
     async with contextlib.aclosing(stream) as changes:
         async for change in changes:
@@ -160,67 +214,3 @@ def _subject(text: str) -> tuple[str, str]:
     if canonical is None:
         raise errors.UsageError(f"'{kind}' is not a recognized Flux kind")
     return canonical, name
-
-
-def _seconds(text: object) -> float | None:
-    try:
-        return timestamps.parse(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-
-
-def _last_seen(event: Document) -> float:
-    series = event.get("series") or {}
-    for text in (
-        series.get("lastObservedTime"),
-        event.get("lastTimestamp"),
-        event.get("eventTime"),
-    ):
-        if (seconds := _seconds(text)) is not None:
-            return seconds
-    return 0.0
-
-
-def _age(seconds: float | None, now: float) -> str:
-    return _UNKNOWN if not seconds else humanduration.render(max(now - seconds, 0))
-
-
-def _seen(event: Document, now: float) -> str:
-    """LAST SEEN: an age, or how often it was seen over which time."""
-    first = _seconds(event.get("eventTime")) or _seconds(event.get("firstTimestamp"))
-    series = event.get("series") or {}
-    count = int(series.get("count") or event.get("count") or 0)
-    if not series and count <= 1:
-        return _age(first, now)
-    return f"{_age(_last_seen(event), now)} (x{count} over {_age(first, now)})"
-
-
-def _cells(event: Document, *, now: float) -> list[str]:
-    about = event.get("involvedObject") or {}
-    return [
-        str(about.get("namespace") or event["metadata"].get("namespace") or ""),
-        _seen(event, now),
-        str(event.get("type") or ""),
-        str(event.get("reason") or ""),
-        f"{about.get('kind')}/{about.get('name')}",
-        str(event.get("message") or "").strip(),
-    ]
-
-
-def _as_data(event: Document) -> Document:
-    about = event.get("involvedObject") or {}
-    series = event.get("series") or {}
-    return {
-        "namespace": about.get("namespace") or event["metadata"].get("namespace") or "",
-        "firstSeen": event.get("eventTime") or event.get("firstTimestamp"),
-        "lastSeen": series.get("lastObservedTime")
-        or event.get("lastTimestamp")
-        or event.get("eventTime"),
-        "count": int(series.get("count") or event.get("count") or 1),
-        "type": event.get("type"),
-        "reason": event.get("reason"),
-        "kind": about.get("kind"),
-        "name": about.get("name"),
-        "message": event.get("message"),
-        "annotations": event["metadata"].get("annotations") or {},
-    }
