@@ -156,6 +156,7 @@ def test_the_program_itself(session: sessions.Session) -> None:
     session("events", "--server", "https://127.0.0.1:1")
     session("get", "sources", "oci", "--kubeconfig", "nix")
     session("get", "sources", "oci", "--as-group", "x")
+    session("get", "sources", "oci", "--as", "jane", "--as-user-extra", "scopes")
     session("controller", "--kubeconfig", "nix")
     session("install", "--kubeconfig", "nix")
     session("apiserver", "--api-addr", "nowhere")

@@ -329,7 +329,11 @@ def test_acting_as_a_group_without_a_user_is_refused(tmp_path: pathlib.Path, key
     with pytest.raises(errors.UsageError, match="need a user to act as"):
         config.load(path, environ={})
     path = write(tmp_path / "config", document())
-    for given in (config.Impersonation(uid="7"), config.Impersonation(groups=("a",))):
+    for given in (
+        config.Impersonation(uid="7"),
+        config.Impersonation(groups=("a",)),
+        config.Impersonation(extra=(("a", ("b",)),)),
+    ):
         overrides = config.Overrides(impersonation=given)
         with pytest.raises(errors.UsageError, match="add --as"):
             config.load(path, environ={}, overrides=overrides)

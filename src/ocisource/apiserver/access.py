@@ -37,11 +37,12 @@ _HEADER = {"alg": "ES256", "typ": "JWT"}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class User:
-    """An authenticated caller."""
+    """An authenticated caller; ``extra`` is what else was said of one who is impersonated."""
 
     name: str
     groups: tuple[str, ...]
     uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

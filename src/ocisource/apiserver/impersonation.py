@@ -1,9 +1,12 @@
 """Impersonation: the administrator asks as somebody else (``kubectl --as``).
 
 Headers, as kube-apiserver reads them: ``Impersonate-User``, ``Impersonate-Group`` (any number of
-them), ``Impersonate-Uid``; ``Impersonate-Extra-*`` is taken and means nothing here. Whoever is
-impersonated has the rights of the groups that are named, and of no others.
+them), ``Impersonate-Uid``; ``Impersonate-Extra-*`` is told to who asks who they are, and means
+nothing else here. Whoever is impersonated has the rights of the groups that are named, and of no
+others.
 """
+
+import urllib.parse
 
 import multidict
 
@@ -14,6 +17,7 @@ _USER = "Impersonate-User"
 _GROUP = "Impersonate-Group"
 _UID = "Impersonate-Uid"
 _PREFIX = "impersonate-"
+_EXTRA = "impersonate-extra-"
 _ACCOUNT = "system:serviceaccount:"
 
 
@@ -34,8 +38,23 @@ def asked_for(user: access.User, headers: multidict.CIMultiDictProxy[str]) -> ac
             name=name,
         )
     return access.User(
-        name, (*(groups or _groups_of(name)), access.AUTHENTICATED), headers.get(_UID, "")
+        name,
+        (*(groups or _groups_of(name)), access.AUTHENTICATED),
+        headers.get(_UID, ""),
+        _extra(headers),
     )
+
+
+def _extra(
+    headers: multidict.CIMultiDictProxy[str],
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Keys in small letters, as kube-apiserver reads them, with their values."""
+    found: dict[str, list[str]] = {}
+    for name, value in headers.items():
+        if name.lower().startswith(_EXTRA):
+            key = urllib.parse.unquote(name.lower().removeprefix(_EXTRA))
+            found.setdefault(key, []).append(value)
+    return tuple((key, tuple(values)) for key, values in sorted(found.items()))
 
 
 def _groups_of(name: str) -> tuple[str, ...]:

@@ -65,6 +65,8 @@ def user_info(user: access.User) -> Object:
     shown: Object = {"username": user.name, "groups": list(user.groups)}
     if user.uid:
         shown["uid"] = user.uid
+    if user.extra:
+        shown["extra"] = {key: list(values) for key, values in user.extra}
     return shown
 
 

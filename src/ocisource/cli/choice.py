@@ -3,6 +3,8 @@
 import dataclasses
 import pathlib
 
+from ocisource import errors
+
 TIMEOUT = 300.0  # seconds
 QPS, BURST = 50.0, 300
 
@@ -35,3 +37,16 @@ class Chosen:
     impersonated: str = ""
     impersonated_uid: str = ""
     impersonated_groups: tuple[str, ...] = ()
+    impersonated_extra: tuple[str, ...] = ()  # each KEY=VALUE
+
+    def extra(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """What else is known of whom to act as, the values of each key; raises UsageError."""
+        found: dict[str, list[str]] = {}
+        for text in self.impersonated_extra:
+            key, equals, value = text.partition("=")
+            if not (key and equals):
+                raise errors.UsageError(
+                    f"--as-user-extra '{text}' is not KEY=VALUE: write for example scopes=view"
+                )
+            found.setdefault(key, []).append(value)
+        return tuple((key, tuple(values)) for key, values in found.items())

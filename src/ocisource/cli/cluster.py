@@ -110,6 +110,7 @@ def locate(chosen: choice.Chosen, environ: Mapping[str, str] = os.environ) -> Pl
             user=chosen.impersonated,
             uid=chosen.impersonated_uid,
             groups=tuple(chosen.impersonated_groups),
+            extra=chosen.extra(),
         ),
     )
     files = kubeconfig.find_files(chosen.kubeconfig, environ)

@@ -224,7 +224,9 @@ class _Reader:
         )
         # Whoever asks for less than their own rights must not be given all of them.
         if given != Impersonation():
-            raise errors.UsageError("--as-group and --as-uid need a user to act as: add --as")
+            raise errors.UsageError(
+                "--as-group, --as-uid and --as-user-extra need a user to act as: add --as"
+            )
         if found != Impersonation() and not found.user:
             raise errors.UsageError(
                 f'user "{name}": as-uid, as-groups and as-user-extra need a user to act as'
