@@ -101,10 +101,13 @@ async def ocirepositories(
                 ocirepository.KIND,
                 ocirepository.OCIRepository,
             )
+    # Imported here: it reads YAML, which a Pod can do without.
+    from ocisource.manifests import load  # noqa: PLC0415
+
     raise errors.UsageError(
         f"the cluster serves no {ocirepository.PLURAL}.{ocirepository.GROUP} in "
         f"{' or '.join(ocirepository.VERSIONS)}: install the CustomResourceDefinition first "
-        "(ocisource install --export | kubectl apply -f -)"
+        f"(kubectl apply -f {load.crd_path()})"
     )
 
 

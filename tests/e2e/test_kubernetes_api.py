@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from ocisource.apiserver import server
+from ocisource.manifests import load
 from tests.e2e import cluster as clusters
 from tests.parts import commands, processes
 
@@ -72,7 +73,7 @@ async def test_a_cluster_without_the_definition_is_told_at_once(tmp_path: pathli
     assert done.code == 2
     assert (
         "✗ the cluster serves no ocirepositories.source.toolkit.fluxcd.io in v1 or v1beta2: "
-        "install the CustomResourceDefinition first"
+        f"install the CustomResourceDefinition first (kubectl apply -f {load.crd_path()})\n"
     ) in done.stderr
     assert "Traceback" not in done.stderr
 

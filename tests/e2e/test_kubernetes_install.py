@@ -6,7 +6,6 @@ import pathlib
 import sys
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 import yaml
 
@@ -29,27 +28,6 @@ def _command(plane: kubernetes.ControlPlane) -> list[str]:
     return [sys.executable, "-m", "ocisource", "install", kubeconfig]
 
 
-def come_to_life(plane: kubernetes.ControlPlane, namespace: str, *, generation: int = 1) -> None:
-    """Do what a cluster's controllers would: report the Deployment of that generation available."""
-    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{render.DEPLOYMENT_NAME}"
-
-    def is_there() -> bool:
-        _, found = plane.request("GET", path)
-        metadata: Any = found["metadata"]
-        return bool(metadata.get("generation", 0) >= generation)
-
-    processes.poll(is_there, what="the Deployment")
-    counted = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas"), 1)
-    status = {"observedGeneration": generation, "availableReplicas": 1, **counted}
-    code, answer = plane.request(
-        "PATCH",
-        f"{path}/status",
-        {"status": status},
-        content_type="application/merge-patch+json",
-    )
-    assert code == 200, answer
-
-
 def install_and_come_to_life(
     plane: kubernetes.ControlPlane,
     home: pathlib.Path,
@@ -60,7 +38,7 @@ def install_and_come_to_life(
     """Run the command while the Deployment becomes available."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         running = pool.submit(install, plane, home, *words)
-        come_to_life(plane, namespace, generation=generation)
+        plane.report_available(namespace, render.DEPLOYMENT_NAME, generation=generation)
         return running.result()
 
 
@@ -169,7 +147,7 @@ def test_what_keeps_a_pod_from_running_is_told_while_it_is_waited_for(
         is_ready=lambda: log.exists() and told in log.read_text(),
         environ=commands.clean_environ(tmp_path / "home"),
     )
-    come_to_life(own_plane, namespace)
+    own_plane.report_available(namespace, render.DEPLOYMENT_NAME)
     assert running.wait(seconds=60) == 0
     assert running.log_text().count(told) == 1
 

@@ -1,11 +1,13 @@
 """The OCIRepository CRD: what it says, and that the code reads and writes just that."""
 
+import pathlib
 import re
 from collections.abc import Iterator
 
 import hypothesis
 import msgspec
 import pytest
+import yaml
 from hypothesis import strategies
 
 from ocisource import errors
@@ -16,6 +18,11 @@ from ocisource.oci.providers import logins
 from ocisource.wire import durations
 
 _UNITS = ("ns", "us", "µs", "μs", "ms", "s", "m", "h")
+
+
+def test_the_file_of_the_definition_is_where_messages_say() -> None:
+    """For `kubectl apply -f`."""
+    assert yaml.safe_load(pathlib.Path(load.crd_path()).read_text()) == load.crd()
 
 
 def test_both_versions_carry_one_schema() -> None:

@@ -152,6 +152,23 @@ class ControlPlane:
         assert isinstance(held, dict)
         return str(held["token"])
 
+    def report_available(self, namespace: str, name: str, *, generation: int = 1) -> None:
+        """Do what controllers would: say that a Deployment of that generation has its one Pod."""
+        path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+
+        def is_there() -> bool:
+            metadata: Any = self.request("GET", path)[1]["metadata"]
+            return bool(metadata.get("generation", 0) >= generation)
+
+        processes.poll(is_there, what=f"the Deployment {name}")
+        counted = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas"), 1)
+        status = {"observedGeneration": generation, "availableReplicas": 1, **counted}
+        merge = "application/merge-patch+json"
+        code, answer = self.request(
+            "PATCH", f"{path}/status", {"status": status}, content_type=merge
+        )
+        assert code == 200, answer
+
     def stop_apiserver(self) -> None:
         """Stop the API server; etcd and its content stay."""
         self.apiserver.stop()

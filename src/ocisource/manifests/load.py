@@ -38,6 +38,11 @@ def crd() -> Document:
     return document
 
 
+def crd_path() -> str:
+    """Where the CustomResourceDefinition's file is, for ``kubectl apply -f``."""
+    return str(importlib.resources.files(_PACKAGE).joinpath(CRD))
+
+
 def schema(version: str) -> Document:
     """The structural schema of one version, ``v1`` or ``v1beta2``; raises KeyError."""
     for served in crd()["spec"]["versions"]:

@@ -99,7 +99,12 @@ class Options:
         _check("--version", self.version, is_good=not names.label_value_errors(self.version))
         if not self.version:
             raise errors.UsageError("--version must not be empty")
-        _check("--registry or --image", self.image_reference, is_good=_is_image(self))
+        _check(
+            "--registry or --image",
+            self.image_reference,
+            is_good=_is_image(self),
+            hint=": write HOST/PATH or HOST/PATH:TAG, without a scheme",
+        )
         secret = self.image_pull_secret
         is_name = not secret or names.is_dns_subdomain(secret)
         _check("--image-pull-secret", secret, is_good=is_name)
@@ -261,6 +266,6 @@ def _is_image(options: Options) -> bool:
     return len(text) <= _IMAGE_MAX and _IMAGE.fullmatch(text) is not None and "//" not in text
 
 
-def _check(flag: str, value: str, *, is_good: bool) -> None:
+def _check(flag: str, value: str, *, is_good: bool, hint: str = "") -> None:
     if not is_good:
-        raise errors.UsageError(f"{flag}: {value[:_IMAGE_MAX]!r} cannot be used")
+        raise errors.UsageError(f"{flag}: {value[:_IMAGE_MAX]!r} cannot be used{hint}")

@@ -109,6 +109,12 @@ def install(
     from ocisource.manifests import printing, render  # noqa: PLC0415
 
     options = _options(chosen, values)
+    if not options.registry and options.image is None:
+        output.say(
+            output.WARNING,
+            f"the image is {options.image_reference}, of no registry: nodes that do not hold it "
+            "already cannot pull it; --registry or --image says where yours is",
+        )
     if is_export:
         output.write(printing.to_yaml(render.render(options)))
         return
