@@ -1,6 +1,8 @@
 """Golden sessions of Secrets, reports, and of the program itself."""
 
+import base64
 import datetime
+import json
 import pathlib
 
 from ocisource import logs as product_logs
@@ -173,6 +175,36 @@ def test_an_unreadable_kubeconfig(session: sessions.Session) -> None:
         pathlib.Path("config").write_text(text)
         session("get", "sources", "oci", "--kubeconfig", "config")
     session.compare("kubeconfig")
+
+
+def test_certificates_that_cannot_be_used(
+    session: sessions.Session, authority: certificates.Authority
+) -> None:
+    """File or entry, and what is wrong with it, whoever reads it."""
+    authority.client().write(pathlib.Path("one"))
+    authority.client().write(pathlib.Path("other"))
+    pathlib.Path("note").write_text("ask the platform team")
+    session.hide(str(pathlib.Path.cwd()), "/home/me", is_padded=False)
+    data = base64.b64encode(pathlib.Path("one/tls.key").read_bytes()).decode()
+    session.hide(data, "PRIVATE-KEY-IN-BASE64", is_padded=False)
+    pair = {"client-certificate": "one/tls.crt", "client-key": "other/tls.key"}
+    for cluster, user in (
+        ({"certificate-authority": "nix"}, {}),
+        ({"certificate-authority": "note"}, {}),
+        ({"certificate-authority-data": data}, {}),
+        ({"insecure-skip-tls-verify": True}, pair),
+    ):
+        config = {
+            "current-context": "a",
+            "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1", **cluster}}],
+            "users": [{"name": "u", "user": user}],
+        }
+        pathlib.Path("config").write_text(json.dumps(config))
+        session("get", "sources", "oci", "--kubeconfig", "config")
+    ca = ("create", "secret", "tls", "a", "--ca-crt-file", "note")
+    session(*ca, "--tls-crt-file", "one/tls.crt", "--tls-key-file", "one/tls.key", "--export")
+    session.compare("certificates")
 
 
 def test_no_permission(cluster: terminal.Shell, session: sessions.Session) -> None:

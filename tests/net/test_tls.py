@@ -215,6 +215,7 @@ CERTIFICATE = self_signed("x")
 OTHER = self_signed("x")
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 MUST = f"secret '{SECRET}' must contain either 'ca.crt' or both 'tls.crt' and 'tls.key'"
+CA = "failed to parse CA certificate: "
 PAIR = "failed to parse TLS certificate and key: "
 
 
@@ -253,12 +254,23 @@ def pem(label: str) -> bytes:
             f"secret '{SECRET}' contains 'tls.key' but missing 'tls.crt'",
             id="an-empty-key-blocks-the-fall-back",
         ),
-        pytest.param({"ca.crt": b"invalid"}, "failed to parse CA certificate", id="C10"),
         pytest.param(
-            {"ca.crt": CERTIFICATE.key_pem}, "failed to parse CA certificate", id="CA-is-a-key"
+            {"ca.crt": b"invalid"},
+            f"{CA}no PEM data, which begins with -----BEGIN CERTIFICATE----- "
+            f"(secret '{SECRET}', key 'ca.crt')",
+            id="C10",
         ),
         pytest.param(
-            {"ca.crt": pem("CERTIFICATE")}, "failed to parse CA certificate", id="CA-is-malformed"
+            {"ca.crt": CERTIFICATE.key_pem},
+            f"{CA}PEM data of type EC PRIVATE KEY rather than CERTIFICATE "
+            f"(secret '{SECRET}', key 'ca.crt')",
+            id="CA-is-a-key",
+        ),
+        pytest.param(
+            {"caFile": pem("CERTIFICATE")},
+            f"{CA}its certificate is damaged; copy the whole file again "
+            f"(secret '{SECRET}', key 'caFile')",
+            id="CA-is-malformed",
         ),
         pytest.param(
             {"tls.crt": CERTIFICATE.certificate_pem, "tls.key": b"invalid-key"},
@@ -338,7 +350,8 @@ def test_s_secrets_that_cannot_be_used(data: dict[str, bytes], text: str) -> Non
     """Acceptance S, C 10 and 16: the texts, and no byte of a key in them."""
     with pytest.raises(errors.CredentialError) as caught:
         tls.from_secret_data(data, secret=SECRET)
-    assert str(caught.value) == text
+    where = f" (secret '{SECRET}', keys 'tls.crt' and 'tls.key')" if text.startswith(PAIR) else ""
+    assert str(caught.value) == text + where
 
 
 def test_other_blocks_around_the_wanted_ones_are_passed_over(

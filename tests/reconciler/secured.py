@@ -18,7 +18,7 @@ from tests.parts import certificates
 from tests.parts import registry as parts
 from tests.reconciler import world as worlds
 
-USER, PASSWORD = "user", "secret"
+USER, PASSWORD = "user", "open-sesame"
 DOCKER_CONFIG = "kubernetes.io/dockerconfigjson"
 FILES = {"app.yaml": b"kind: ConfigMap\n"}
 

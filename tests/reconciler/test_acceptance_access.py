@@ -53,7 +53,7 @@ CASES = {
         "tls",
         {"certSecretRef": _secret("ca-bad")},
         AUTHENTICATION_FAILED,
-        "/podinfo': failed to parse CA certificate",
+        "/podinfo': failed to parse CA certificate: no PEM data",
     ),
     "C11": Case("tls", {"certSecretRef": _secret("ca-both")}),
     "C13": Case("basic", {"provider": "azure", "secretRef": _secret("pull")}),

@@ -88,7 +88,7 @@ def tls(
     ):
         if values[option] is not None:
             found[key] = _text_of(values[option], failure)
-    _check_tls(found)
+    _check_tls(found, values)
     kind = "kubernetes.io/tls" if "tls.crt" in found else "Opaque"
     ctx.exit(_finish(name, {"type": kind, "stringData": found}, "tls", values, chosen))
 
@@ -150,7 +150,7 @@ def _text_of(path: pathlib.Path, failure: str) -> str:
         raise errors.UsageError(f"{failure}: {path}: not PEM text") from None
 
 
-def _check_tls(found: Mapping[str, str]) -> None:
+def _check_tls(found: Mapping[str, str], files: Mapping[str, typing.Any]) -> None:
     """Raise UsageError unless there is a pair that fits, or a CA."""
     from ocisource.net import tls as identities  # noqa: PLC0415
 
@@ -161,15 +161,20 @@ def _check_tls(found: Mapping[str, str]) -> None:
     if not found:
         raise errors.UsageError("no CA certificate or client certificate pair found")
     pem = {key: text.encode() for key, text in found.items()}
+    origin = identities.Origin(
+        ca=str(files["ca_crt_file"]), pair=f"{files['tls_crt_file']} and {files['tls_key_file']}"
+    )
     try:
         identities.TLSIdentity(
             ca_pem=pem.get("ca.crt"),
             certificate_pem=pem.get("tls.crt"),
             key_pem=pem.get("tls.key"),
-        ).validated()
+        ).validated(origin=origin)
     except errors.CredentialError as error:
-        what = "invalid TLS certificate and key pair: " if "tls.crt" in found else ""
-        raise errors.UsageError(what + error.text) from None
+        text = error.text
+        if text.startswith(identities.PAIR_FAILED):
+            text = f"invalid TLS certificate and key pair: {text[len(identities.PAIR_FAILED) :]}"
+        raise errors.UsageError(text) from None
 
 
 def _finish(

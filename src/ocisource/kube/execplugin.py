@@ -222,6 +222,7 @@ class ExecLogin:
             token=status.token,
             certificate_pem=status.client_certificate_data.encode(),
             key_pem=status.client_key_data.encode(),
+            origin=where,
         ), expires_at
 
 

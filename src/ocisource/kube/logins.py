@@ -26,9 +26,12 @@ class Login:
     password: str = ""
     certificate_pem: bytes = b""
     key_pem: bytes = b""
+    origin: str = dataclasses.field(default="", compare=False)
+    """Where the certificate and its key are from, for messages."""
 
     def __repr__(self) -> str:
-        parts = [field.name for field in dataclasses.fields(self) if getattr(self, field.name)]
+        names = (field.name for field in dataclasses.fields(self) if field.compare)
+        parts = [name for name in names if getattr(self, name)]
         return f"Login({', '.join(parts) or 'anonymous'})"
 
     @property
@@ -57,15 +60,18 @@ class LoginSource(typing.Protocol):
 class Material:
     """Bytes given in the configuration, or in a file that may be replaced while we run."""
 
-    __slots__ = ("_clock", "_data", "_path", "_read_at")
+    __slots__ = ("_clock", "_data", "_path", "_read_at", "where")
 
     def __init__(
         self,
         *,
         data: bytes = b"",
         path: pathlib.Path | None = None,
+        where: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Take the bytes, or the file; ``where`` says in messages where bytes are from."""
+        self.where = str(path) if path is not None else where
         self._data = data
         self._path = path
         self._clock = clock
@@ -145,6 +151,7 @@ class MaterialLogin:
             password=self._password,
             certificate_pem=self._certificate.read(),
             key_pem=self._key.read(),
+            origin=" and ".join(filter(None, (self._certificate.where, self._key.where))),
         )
 
     def reject(self, login: Login) -> bool:

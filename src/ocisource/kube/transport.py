@@ -205,7 +205,9 @@ class Transport:
             key_pem=login.key_pem or None,
         )
         context = identity.context(
-            is_verified=not self._cluster.is_insecure, has_system_roots=not authority
+            is_verified=not self._cluster.is_insecure,
+            has_system_roots=not authority,
+            origin=tls.Origin(ca=self._cluster.certificate_authority.where, pair=login.origin),
         )
         connector: aiohttp.BaseConnector
         if self._proxy is not None and self._is_socks:

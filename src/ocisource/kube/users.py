@@ -119,7 +119,8 @@ def material(
     """
     if data := entry.value.get(f"{key}-data"):
         try:
-            return logins.Material(data=base64.b64decode(str(data), validate=True))
+            decoded = base64.b64decode(str(data), validate=True)
+            return logins.Material(data=decoded, where=f"{owner}: {key}-data")
         except (binascii.Error, ValueError) as exc:
             raise errors.UsageError(f"{owner}: {key}-data is not base64") from exc
     if path := entry.value.get(key):

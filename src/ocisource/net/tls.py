@@ -31,6 +31,19 @@ _PRIVATE_KEY_SUFFIX = "PRIVATE KEY"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a CA and a certificate pair are from, for messages: file, Secret and key."""
+
+    ca: str = ""
+    pair: str = ""
+
+
+_NOWHERE = Origin()
+_CA_FAILED = "failed to parse CA certificate: "
+PAIR_FAILED = "failed to parse TLS certificate and key: "
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class TLSIdentity:
     """A CA and a client certificate with its key, each optional, all PEM."""
 
@@ -38,8 +51,14 @@ class TLSIdentity:
     certificate_pem: bytes | None = None
     key_pem: bytes | None = None
 
-    def context(self, *, is_verified: bool = True, has_system_roots: bool = True) -> ssl.SSLContext:
-        """A client context; raises CredentialError.
+    def context(
+        self,
+        *,
+        is_verified: bool = True,
+        has_system_roots: bool = True,
+        origin: Origin = _NOWHERE,
+    ) -> ssl.SSLContext:
+        """A client context; raises CredentialError, which tells the ``origin``.
 
         ``is_verified`` False takes any server certificate (``insecure`` without certSecretRef).
         ``has_system_roots`` False trusts the CA alone, as a kubeconfig means it. Reading the
@@ -54,23 +73,25 @@ class TLSIdentity:
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.hostname_checks_common_name = False
-        self._load_into(context)
+        self._load_into(context, origin)
         if not is_verified:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
 
-    def validated(self) -> Self:
+    def validated(self, *, origin: Origin = _NOWHERE) -> Self:
         """This identity, after making sure that context() will take it; raises CredentialError."""
         # Without the system's roots: Secrets are read at every run, and those take long to read.
-        self._load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        self._load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), origin)
         return self
 
-    def _load_into(self, context: ssl.SSLContext) -> None:
+    def _load_into(self, context: ssl.SSLContext, origin: Origin) -> None:
         if self.ca_pem is not None:
-            context.load_verify_locations(cadata=_authorities(self.ca_pem))
+            with _told(_CA_FAILED, origin.ca):
+                context.load_verify_locations(cadata=_authorities(self.ca_pem))
         if self.certificate_pem is not None and self.key_pem is not None:
-            _load_pair(context, self.certificate_pem, self.key_pem)
+            with _told(PAIR_FAILED, origin.pair):
+                _load_pair(context, self.certificate_pem, self.key_pem)
 
     def __repr__(self) -> str:
         return (
@@ -109,13 +130,35 @@ def from_secret_data(
     legacy_used = tuple(
         found[key] for key in LEGACY_KEYS if found[key] != key and values[key] is not None
     )
+    origin = Origin(
+        ca=f"secret '{secret}', key '{found[CA_KEY]}'",
+        pair=f"secret '{secret}', keys '{found[CERTIFICATE_KEY]}' and '{found[PRIVATE_KEY_KEY]}'",
+    )
     identity = TLSIdentity(ca_pem=ca, certificate_pem=certificate, key_pem=key_pem)
-    return identity.validated(), legacy_used
+    return identity.validated(origin=origin), legacy_used
+
+
+@contextlib.contextmanager
+def _told(what: str, where: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError, ssl.SSLError, OSError) as error:
+        cause = redact.foreign(str(error)) or type(error).__name__
+        place = f" ({where})" if where else ""
+        raise errors.CredentialError(f"{what}{cause}{place}") from None
 
 
 def _authorities(pem: bytes) -> bytes:
-    """DER of all certificates in a PEM bundle; what is no certificate is passed over, as in Go."""
-    found = [block for kind, block in _blocks(pem) if kind == _CERTIFICATE_TYPE]
+    """DER of all certificates in a PEM bundle; what is no certificate is passed over, as in Go.
+
+    Raises ValueError when there is none.
+    """
+    blocks = list(_blocks(pem))
+    if not blocks:
+        raise ValueError("no PEM data, which begins with -----BEGIN CERTIFICATE-----")
+    found = [block for kind, block in blocks if kind == _CERTIFICATE_TYPE]
+    if not found:
+        raise ValueError(f"PEM data of type {blocks[0][0]} rather than CERTIFICATE")
     certificates = [der for block in found if (der := _der(block))]
     judge = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     whole = b"".join(certificates)
@@ -123,7 +166,7 @@ def _authorities(pem: bytes) -> bytes:
         # Some are none: they are left out, which takes a look at each.
         whole = b"".join(der for der in certificates if _is_loadable(judge, der))
     if not whole:
-        raise errors.CredentialError("failed to parse CA certificate")
+        raise ValueError("its certificate is damaged; copy the whole file again")
     return whole
 
 
@@ -146,13 +189,9 @@ def _is_loadable(judge: ssl.SSLContext, certificates: bytes) -> bool:
 
 
 def _load_pair(context: ssl.SSLContext, certificate_pem: bytes, key_pem: bytes) -> None:
-    try:
-        _check_pair(certificate_pem, key_pem)
-        with _readable_file(certificate_pem + b"\n" + key_pem) as path:
-            context.load_cert_chain(path)
-    except (ValueError, TypeError, ssl.SSLError, OSError) as error:
-        cause = redact.foreign(str(error)) or type(error).__name__
-        raise errors.CredentialError(f"failed to parse TLS certificate and key: {cause}") from None
+    _check_pair(certificate_pem, key_pem)
+    with _readable_file(certificate_pem + b"\n" + key_pem) as path:
+        context.load_cert_chain(path)
 
 
 def _check_pair(certificate_pem: bytes, key_pem: bytes) -> None:

@@ -107,9 +107,10 @@ def test_p8_auth_alone_gives_user_and_password(text: str, *, is_padded: bool) ->
     ],
 )
 def test_an_undecodable_auth_fails_the_run_without_showing_it(auth: str, cause: str) -> None:
-    """The message says which Secret and why, not what is in it."""
-    broken = secret({HOST: {"auth": auth}})
-    pattern = f"^secret 'apps/pull': unable to decode auth field: ({cause})"
+    """The message says which Secret, which entry and why, not what is in it."""
+    good = {"username": "u", "password": "p"}
+    broken = secret({"ghcr.io": good, f"user:word@{HOST}": {"auth": auth}})
+    pattern = f"^secret 'apps/pull': entry '{HOST}': unable to decode auth field: ({cause})"
     with pytest.raises(errors.CredentialError, match=pattern) as caught:
         credentials.PullSecrets.from_secrets([broken], names=["apps/pull"])
     assert auth not in str(caught.value)
@@ -177,9 +178,10 @@ def test_of_the_same_key_in_two_secrets_the_first_wins() -> None:
     "content", [b"{", b"[]", b'{"auths": []}', b'{"auths": {"a": {"auth": 1}}}']
 )
 def test_malformed_json_is_an_error_that_shows_no_content(content: bytes) -> None:
-    """The message names the key of the Secret."""
+    """The message names the key of the Secret, and how to make a good one."""
     data = {".dockerconfigjson": content}
-    with pytest.raises(errors.CredentialError, match=r"^cannot read '\.dockerconfigjson': "):
+    told = r"^cannot read '\.dockerconfigjson': .*; 'kubectl create secret docker-registry' writes"
+    with pytest.raises(errors.CredentialError, match=told):
         credentials.PullSecrets.from_secrets([(credentials.DOCKER_CONFIG_JSON, data)])
 
 

@@ -191,6 +191,31 @@ def test_a_malformed_file_is_an_error_that_names_it(tmp_path: pathlib.Path, cont
         docker_config.DockerConfig(b"", environ={"DOCKER_AUTH_CONFIG": content})
 
 
+def test_a_malformed_file_is_told_with_line_and_column(tmp_path: pathlib.Path) -> None:
+    """Where an editor would find the mistake."""
+    path = tmp_path / ".docker" / "config.json"
+    path.parent.mkdir()
+    path.write_text('{"auths": {\n  "ghcr.io": {"auth": "c2VjcmV0",}\n}}\n')
+    with pytest.raises(errors.CredentialError, match=r"\(line 2, column 34\)$") as caught:
+        docker_config.DockerConfig.load(environ={}, home=tmp_path)
+    assert "c2VjcmV0" not in str(caught.value)
+
+
+async def test_an_entry_that_cannot_be_decoded_is_named(tmp_path: pathlib.Path) -> None:
+    """The file, or the variable, and the registry whose login it is."""
+    path = tmp_path / ".docker" / "config.json"
+    path.parent.mkdir()
+    content = '{"auths": {"ghcr.io": {"auth": "!secret!"}}}'
+    path.write_text(content)
+    cause = "entry 'ghcr.io': unable to decode auth field: illegal base64 data; log in to it again"
+    chain = docker_config.DockerConfig.load(environ={}, home=tmp_path)
+    with pytest.raises(errors.CredentialError, match=f"^{path}, {cause}$"):
+        await chain.credential(APP)
+    chain = docker_config.DockerConfig(b"", environ={"DOCKER_AUTH_CONFIG": content})
+    with pytest.raises(errors.CredentialError, match=f"^DOCKER_AUTH_CONFIG, {cause}$"):
+        await chain.credential(APP)
+
+
 def test_an_unreadable_file_is_an_error(tmp_path: pathlib.Path) -> None:
     """A file that is too big, and one that cannot be opened."""
     path = tmp_path / ".docker" / "config.json"

@@ -23,7 +23,7 @@ from typing import Protocol, Self
 import msgspec
 
 from ocisource import errors
-from ocisource.net import redact
+from ocisource.net import jsontext, redact
 from ocisource.oci.grammar import glob
 from ocisource.oci.grammar.reference import Repository
 
@@ -143,15 +143,16 @@ class PullSecrets:
         """
         entries: dict[Key, Credential] = {}
         for (kind, data), name in zip(secrets, itertools.chain(names, itertools.repeat(""))):  # noqa: B905
+            where = place = f"secret '{name}': " if name else ""
             try:
                 for text, entry in _auths(kind, data).items():
                     key = Key.parse(text)
+                    place = f"{where}entry '{redact.foreign(str(key))}': "
                     credential = entry.credential() if entry else None
                     if credential is not None:
                         entries.setdefault(key, credential)
             except errors.CredentialError as error:
-                prefix = f"secret '{name}': " if name else ""
-                raise errors.CredentialError(f"{prefix}{error}") from None
+                raise errors.CredentialError(f"{place}{error}") from None
         return cls(tuple(sorted(entries.items(), key=lambda item: str(item[0]), reverse=True)))
 
     @property
@@ -284,8 +285,11 @@ def _auths(kind: str, data: Mapping[str, bytes]) -> Mapping[str, Entry | None]:
             return msgspec.json.decode(content, type=dict[str, Entry | None])
         return msgspec.json.decode(content, type=_DockerConfigJSON).auths or {}
     except (msgspec.MsgspecError, RecursionError) as error:
-        # The library names places and types, never values.
-        raise errors.CredentialError(f"cannot read '{key}': {redact.foreign(str(error))}") from None
+        fault = jsontext.fault(error, content)
+        raise errors.CredentialError(
+            f"cannot read '{key}': {fault}; "
+            "'kubectl create secret docker-registry' writes a good one"
+        ) from None
 
 
 def _hash(*parts: str) -> str:

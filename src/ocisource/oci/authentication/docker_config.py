@@ -25,7 +25,7 @@ from typing import Self, TypeVar
 import msgspec
 
 from ocisource import errors
-from ocisource.net import redact
+from ocisource.net import jsontext, redact
 from ocisource.oci.authentication import credentials
 from ocisource.oci.grammar import reference
 
@@ -37,6 +37,7 @@ _DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 # docker-credential-helpers, credentials/error.go: what a helper says when it has none.
 _NOT_FOUND = "credentials not found in native keychain"
 _REFRESH_USER = "<token>"
+_VARIABLE = "DOCKER_AUTH_CONFIG"
 
 
 _Content = TypeVar("_Content")
@@ -83,11 +84,12 @@ class DockerConfig:
         ``environ`` gives ``DOCKER_AUTH_CONFIG`` and the helpers' PATH, ``where`` names the file,
         ``helper_timeout`` is what a helper may take, in seconds.
         """
-        in_environment = environ.get("DOCKER_AUTH_CONFIG", "").encode()
+        in_environment = environ.get(_VARIABLE, "").encode()
         self._environ = environ
         self._helper_timeout = helper_timeout
+        self._where = where
         self._config = _read(content, _ConfigJSON, where=where)
-        self._in_environment = _read(in_environment, _EnvironmentJSON, where="DOCKER_AUTH_CONFIG")
+        self._in_environment = _read(in_environment, _EnvironmentJSON, where=_VARIABLE)
         self._fingerprint = hashlib.sha256(content + b"\0" + in_environment).hexdigest()
         self._answers: dict[str, credentials.Credential | None] = {}
         self._asking = asyncio.Lock()
@@ -126,7 +128,7 @@ class DockerConfig:
     async def _look_up(self, key: str) -> credentials.Credential | None:
         entry = (self._in_environment.auths or {}).get(key)
         if entry is not None and entry.auth:
-            return credentials.Entry(auth=entry.auth).credential()
+            return _credential(credentials.Entry(auth=entry.auth), key, where=_VARIABLE)
         helper = (self._config.helpers or {}).get(key) or self._config.store
         if helper:
             return await _ask_helper(
@@ -139,7 +141,7 @@ class DockerConfig:
         found = auths.get(key) or next(
             (entry for name, entry in auths.items() if _host_of(name) == key), None
         )
-        return None if found is None else found.credential()
+        return None if found is None else _credential(found, key, where=self._where)
 
     def __repr__(self) -> str:
         return "DockerConfig(redacted)"
@@ -164,8 +166,17 @@ def _read(content: bytes, kind: type[_Content], *, where: str) -> _Content:
     try:
         return msgspec.json.decode(content or b"{}", type=kind)
     except (msgspec.MsgspecError, RecursionError) as error:
-        # The library names places and types, never values.
-        raise errors.CredentialError(f"cannot read {where}: {redact.foreign(str(error))}") from None
+        fault = jsontext.fault(error, content)
+        raise errors.CredentialError(f"cannot read {where}: {fault}") from None
+
+
+def _credential(entry: credentials.Entry, key: str, *, where: str) -> credentials.Credential | None:
+    try:
+        return entry.credential()
+    except errors.CredentialError as error:
+        raise errors.CredentialError(
+            f"{where}, entry '{key}': {error.text}; log in to it again"
+        ) from None
 
 
 def _host_of(key: str) -> str:
