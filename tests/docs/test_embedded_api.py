@@ -6,6 +6,7 @@ from ocisource.apiserver import access, certificates, janitor, kubeconfig
 from ocisource.apiserver.builtin import builtins
 from ocisource.apiserver.forms import bodies
 from ocisource.apiserver.history import database, store
+from ocisource.manifests import load
 from tests.docs import pages
 
 _PAGE = "embedded-api.md"
@@ -19,6 +20,13 @@ def test_sizes_and_times_are_those_of_the_code() -> None:
     assert ("lasts a year" in text, certificates.SERVER_DAYS) == (True, 365)
     assert ("History** of five minutes" in text, store.HISTORY_SECONDS) == (True, 300.0)
     assert ("Events go after an hour" in text, janitor.EVENT_SECONDS) == (True, 3600.0)
+
+
+def test_the_shipped_definition_asks_for_nothing_that_is_left_out() -> None:
+    """No rule in CEL and no scale: what is checked of an OCIRepository is all there is to check."""
+    text = load.text(load.CRD)
+    assert "x-kubernetes-validations" not in text
+    assert all(each["subresources"] == {"status": {}} for each in load.crd()["spec"]["versions"])
 
 
 def test_files_are_called_so() -> None:
