@@ -65,7 +65,9 @@ def _failure(work: Callable[[store.LocalStore], None], local: store.LocalStore) 
     return None
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES]
+)
 @pytest.mark.parametrize("work", [_replaced, _stored_first])
 def test_a_failure_at_any_step_leaves_the_old_artifact(
     tmp_path: pathlib.Path,

@@ -2,6 +2,7 @@
 
 import pathlib
 import sqlite3
+from typing import Any
 
 import pytest
 
@@ -111,6 +112,39 @@ def test_replaced_content_is_wanted_until_settled(tmp_path: pathlib.Path) -> Non
     assert records.wanted() == {_C}
     records.delete(["x/y/2"])
     assert records.wanted() == set()
+    records.close()
+
+
+class _Levels:
+    """A connection that notes how far each change is flushed: 1 is NORMAL, 2 is FULL."""
+
+    def __init__(self, real: sqlite3.Connection) -> None:
+        self._real = real
+        self.seen: dict[str, int] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        if not statement.startswith("PRAGMA"):
+            (level,) = self._real.execute("PRAGMA synchronous").fetchone()
+            self.seen[" ".join(statement.split()[:5])] = level
+        return self._real.execute(statement, *values)
+
+
+def test_a_replacement_is_flushed_to_the_disk_at_once(tmp_path: pathlib.Path) -> None:
+    """After a power cut nothing else tells which content it replaced; other commits may wait."""
+    records = index.Index(tmp_path / "db")
+    levels = _Levels(records._connection)
+    records._connection = levels  # type: ignore[assignment]
+    records.replacing("x/y/1", old=_A, new=_B)
+    records.put(_file())
+    assert levels.seen == {
+        "INSERT OR IGNORE INTO replacements": 2,
+        "INSERT OR REPLACE INTO files": 1,
+    }
+    with records.transaction(), pytest.raises(sqlite3.OperationalError, match="Safety level"):
+        records.replacing("x/y/1", old=_A, new=_C)
     records.close()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ocisource import digest as digests
-from ocisource.storage import integrity, staging
+from ocisource.storage import integrity, paths, staging
 
 _SPREAD = 2  # hex digits that name the folder of a blob
 _FOLDER_MODE = 0o700
@@ -59,8 +59,9 @@ class Blobs:
     def put(self, staged: staging.StagedBlob) -> None:
         """Take the staged file as the blob, in place of one that is bad or has no link left.
 
-        The name needs no fsync of its folder: if a power cut takes it, the content lives on under
-        the names that link to it, and is merely stored twice the next time.
+        The name needs no fsync of its folder before it is the only one (see secure()): if a power
+        cut takes it, the content lives on under the names that link to it, and is merely stored
+        twice the next time.
         """
         location = self.location(staged.digest)
         location.parent.mkdir(mode=_FOLDER_MODE, exist_ok=True)
@@ -89,6 +90,13 @@ class Blobs:
             return True
         self._ledger.moved(before, integrity.Signature.of(os.lstat(location)))
         return True
+
+    def secure(self, wanted: digests.Digest) -> None:
+        """Make the blob's name durable, if it has one: the other names are about to go."""
+        location = self.location(wanted)
+        if location.exists():
+            for folder in (location.parent, self._folder):
+                paths.flush(folder)
 
     def _copy(self, location: Path, *, name: str, folder: int) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

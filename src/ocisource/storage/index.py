@@ -3,7 +3,8 @@
 Times live here and never in mtime: hard links share one inode. The index may be
 lost without losing an artifact: what it does not know is read again from the files, and only
 retention starts anew. Commits are therefore not flushed one by one (WAL, synchronous=NORMAL): a
-power cut may lose the last of them, but never damages the file.
+power cut may lose the last of them, but never damages the file. What only the index can say is
+flushed at once: which content was replaced and may still be what a status names.
 """
 
 import contextlib
@@ -131,8 +132,18 @@ class Index:
                 self._rows("DELETE FROM replacements WHERE path = ?", path)
 
     def replacing(self, path: str, *, old: digests.Digest, new: digests.Digest) -> None:
-        """Note that ``new`` takes the place of ``old``, which may still be wanted."""
-        self._rows("INSERT OR IGNORE INTO replacements VALUES (?, ?, ?)", path, old.hex, new.hex)
+        """Note that ``new`` takes the place of ``old``, which may still be wanted.
+
+        Durable when it returns, with all commits before it; for that it cannot be called inside
+        transaction().
+        """
+        statement = "INSERT OR IGNORE INTO replacements VALUES (?, ?, ?)"
+        with self._lock:
+            self._connection.execute("PRAGMA synchronous = FULL")
+            try:
+                self._rows(statement, path, old.hex, new.hex)
+            finally:
+                self._connection.execute("PRAGMA synchronous = NORMAL")
 
     def replacements(self, path: str) -> frozenset[tuple[digests.Digest, digests.Digest]]:
         """Pairs (old, new) noted for a path."""

@@ -79,6 +79,15 @@ def _make(segment: str, parent: int) -> None:
     os.fsync(parent)
 
 
+def flush(folder: Path) -> None:
+    """Make the names in a folder durable; raises OSError."""
+    descriptor = os.open(folder, _DIRECTORY & ~os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def open_file(root: Path, path: str) -> int:
     """A descriptor of the regular file ``path``.
 

@@ -71,7 +71,9 @@ def _name(
 ) -> None:
     old = place.index.get(file.path)
     if old is not None and old.digest != file.digest:
-        # Until somebody confirms the new content, a status may still name the old one.
+        # Until somebody confirms the new content, a status may still name the old one. After a
+        # power cut it is found by the blob's name and this note alone, so both are durable first.
+        place.blobs.secure(old.digest)
         place.index.replacing(file.path, old=old.digest, new=file.digest)
     with _spare_names(folder) as (fresh, backup):
         _link(place, file.digest, staged=staged, name=fresh, folder=folder)

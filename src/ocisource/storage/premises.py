@@ -57,4 +57,6 @@ def opened(
         folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
     ledger = integrity.Ledger(wall_ns=wall_ns)
     contents = blobs.Blobs(own / "blobs", ledger)
+    for folder in (own / "blobs", own, root):
+        paths.flush(folder)
     return Premises(root, contents, index.Index(own / "index.db"), ledger, token, clock)

@@ -143,6 +143,8 @@ class LocalStore:
         """Create a folder; publish() does so too, this tells early and apart when it fails."""
         with (
             failures.reported(f"failed to create '{folder}'"),
+            # Whoever finds a folder that another thread made finds it durable.
+            self._place.lock,
             paths.folder(self.root, folder, is_made=True),
         ):
             pass
@@ -220,6 +222,10 @@ class LocalStore:
         with self._place.lock:
             if record is None or record.digest != wanted:
                 records.put(StoredFile(path, wanted, size, self._clock()))
+            if replaced:
+                # Perhaps named by a process that was killed before it flushed the folder.
+                with paths.folder(self.root, paths.divide(path)[0]) as descriptor:
+                    os.fsync(descriptor)
             records.settled(path)
             for content in {content for pair in replaced for content in pair}:
                 self._place.reclaim(content)

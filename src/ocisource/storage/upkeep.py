@@ -74,6 +74,9 @@ class Upkeep:
         for top, folders, files, descriptor in os.fwalk(self._place.root, follow_symlinks=False):
             if Path(top) == self._place.root:
                 folders[:] = [name for name in folders if name != paths.OWN]
+            if folders:
+                # Perhaps made by a process that was killed before it flushed them.
+                os.fsync(descriptor)
             for name in files:
                 yield descriptor, name
 
