@@ -129,3 +129,11 @@ async def test_header_lines_cannot_be_injected(address: tuple[str, int]) -> None
         answer = await wire.ask(address, target)
         assert "set-cookie" not in answer.headers
         assert b"set-cookie" not in answer.body
+
+
+async def test_a_refusal_does_not_tell_which_software_answers(address: tuple[str, int]) -> None:
+    """No versions of interpreter or libraries, for whoever looks for known holes."""
+    async with wire.connected(address) as client:
+        client.writer.write(b"nonsense\r\n\r\n")
+        answer = await client.read()
+    assert (answer.status, answer.headers["server"]) == (400, "ocisource")

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import pathlib
 import random
 from typing import Any
@@ -250,6 +251,22 @@ async def test_files_without_a_record_are_served(
     answer = await wire.ask(address, "/o/stray.txt")
     assert (answer.status, answer.body) == (200, b"stray")
     assert answer.headers["content-type"] == "application/octet-stream"
+
+
+@pytest.mark.parametrize(
+    ("mtime", "date"),
+    [(10**12, _DATE), (-(10**11), "Thu, 01 Jan 1970 00:00:00 GMT")],
+    ids=["future", "past"],
+)
+async def test_no_file_is_said_to_be_younger_than_the_answer(
+    serve: conftest.Serve, local: store.LocalStore, mtime: int, date: str
+) -> None:
+    """A clock that went back, or a time no calendar has, makes no date a client cannot use."""
+    (local.root / "o").mkdir()
+    (local.root / "o" / "stray.txt").write_bytes(b"stray")
+    os.utime(local.root / "o" / "stray.txt", (mtime, mtime))
+    answer = await wire.ask(await serve(clock=shelf.Clock()), "/o/stray.txt")
+    assert (answer.status, answer.headers["last-modified"]) == (200, date)
 
 
 async def test_an_empty_file_is_served(address: tuple[str, int], local: store.LocalStore) -> None:

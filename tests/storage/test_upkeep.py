@@ -1,5 +1,6 @@
 """Leftovers of a crash, the claim on the store, and the slow reading of everything."""
 
+import os
 import pathlib
 
 import pytest
@@ -109,6 +110,28 @@ def test_a_scrub_rests_after_each_block_and_ends_there_when_called_off(
     pauses.clear()
     assert local.scrub(sleep=pauses.append, is_cancelled=lambda: len(pauses) == 2) == ()
     assert len(pauses) == 2
+
+
+def test_a_scrub_reads_the_disk_and_not_what_the_system_remembers(
+    local: store.LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pages of a file are given up before it is read: memory does not decay as a disk does."""
+    shelf.put(local, b"hello")
+    steps: list[str] = []
+
+    def forget(descriptor: int, offset: int, length: int, advice: int) -> None:
+        assert (offset, length, advice) == (0, 0, os.POSIX_FADV_DONTNEED)
+        assert os.pread(descriptor, 5, 0) == b"hello"
+        steps.append("forgotten")
+
+    def read(_descriptor: int, **_options: object) -> digests.Digest:
+        steps.append("read")
+        return _HELLO
+
+    monkeypatch.setattr(os, "posix_fadvise", forget)
+    monkeypatch.setattr("ocisource.storage.integrity.hash_descriptor", read)
+    assert local.scrub(sleep=lambda _seconds: None) == ()
+    assert steps == ["forgotten", "read"]
 
 
 def test_a_file_replaced_while_it_is_scrubbed_is_not_called_altered(

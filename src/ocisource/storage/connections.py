@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,8 @@ class Connection(web.RequestHandler):
             _log.debug("bad request from %s: %s", request.remote, message)
         else:
             _log.error("failed to answer %s %s", request.method, request.raw_path, exc_info=exc)
-        answer = web.Response(status=status)
+        # A name, so that aiohttp does not tell its version and the interpreter's.
+        answer = web.Response(status=status, headers={hdrs.SERVER: "ocisource"})
         answer.force_close()
         return answer
 

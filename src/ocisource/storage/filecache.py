@@ -38,11 +38,11 @@ class Entry:
             return False
 
 
-def entry(location: Path, opened: reader.Opened, body: bytes | None) -> Entry:
-    """The entry of an open file."""
-    subject = preconditions.Representation(
-        opened.signature.size, f'"{opened.digest}"', int(opened.stored_at)
-    )
+def entry(location: Path, opened: reader.Opened, body: bytes | None, *, now: float) -> Entry:
+    """The entry of an open file at the time ``now``, in seconds since the epoch."""
+    # RFC 9110, 8.8.2.1: never later than the Date of the answer, whatever a clock or mtime said.
+    modified = int(max(0.0, min(opened.stored_at, now)))
+    subject = preconditions.Representation(opened.signature.size, f'"{opened.digest}"', modified)
     is_gzip = location.name.endswith(_GZIP)
     content_type = "application/gzip" if is_gzip else "application/octet-stream"
     head = (

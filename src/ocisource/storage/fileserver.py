@@ -78,6 +78,7 @@ class FileServer:
         self._max_connections = max_connections
         self._cache = filecache.Cache(max_bytes=cache_bytes)
         self._loading: dict[str, asyncio.Lock] = {}
+        self._clock = clock
         self._heads = answers.Heads(clock)
         self._kept = _Sent(is_kept=True)
         self._closed = _Sent(is_kept=False)
@@ -183,13 +184,14 @@ class FileServer:
         opened = self._reader.open(name)
         location = self._reader.root / name
         if opened.signature.size > filecache.MAX_BODY:
-            found = filecache.entry(location, opened, None)
+            found = filecache.entry(location, opened, None, now=self._clock())
             return found, opened.descriptor, opened.is_settled
         with os.fdopen(opened.descriptor, "rb", buffering=0) as file:
             body = file.read(filecache.MAX_BODY + 1)
         if digests.Digest.of(body) != opened.digest:
             raise FileNotFoundError(f"{name} changed while it was read")
-        return filecache.entry(location, opened, body), None, opened.is_settled
+        found = filecache.entry(location, opened, body, now=self._clock())
+        return found, None, opened.is_settled
 
 
 class _Sent(web.StreamResponse):

@@ -2,6 +2,9 @@
 
 The order of RFC 9110, 13.2.2: If-Match, else If-Unmodified-Since; then If-None-Match, else
 If-Modified-Since; then Range, if If-Range allows it.
+
+Tags may be spread over several lines, which are one list (section 5.3). Where one value is meant,
+several say nothing: a date or a range counts as absent, an If-Range as one that does not match.
 """
 
 import dataclasses
@@ -9,7 +12,11 @@ import datetime
 import email.utils
 import enum
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+
+import multidict
+
+Headers = multidict.MultiMapping[str]
 
 MAX_RANGES = 16  # in one request; more are answered with the whole file
 
@@ -54,33 +61,33 @@ class UnsatisfiableError(ValueError):
     """No range of the request lies within the file (416)."""
 
 
-def judge(headers: Mapping[str, str], subject: Representation) -> Verdict:
+def judge(headers: Headers, subject: Representation) -> Verdict:
     """Evaluate the preconditions of a GET or HEAD."""
     if not _is_unchanged(headers, subject):
         return Verdict.FAILED
-    if (tags := headers.get("If-None-Match")) is not None:
+    if (tags := _listed(headers, "If-None-Match")) is not None:
         return Verdict.NOT_MODIFIED if _names(tags, subject) else Verdict.PROCEED
-    since = _seconds(headers.get("If-Modified-Since"))
+    since = _seconds(_single(headers, "If-Modified-Since"))
     if since is not None and subject.last_modified <= since:
         return Verdict.NOT_MODIFIED
     return Verdict.PROCEED
 
 
-def _is_unchanged(headers: Mapping[str, str], subject: Representation) -> bool:
-    if (tags := headers.get("If-Match")) is not None:
+def _is_unchanged(headers: Headers, subject: Representation) -> bool:
+    if (tags := _listed(headers, "If-Match")) is not None:
         return _names(tags, subject, is_weak_enough=False)
-    since = _seconds(headers.get("If-Unmodified-Since"))
+    since = _seconds(_single(headers, "If-Unmodified-Since"))
     return since is None or subject.last_modified <= since
 
 
-def spans(headers: Mapping[str, str], subject: Representation) -> Sequence[Span] | None:
+def spans(headers: Headers, subject: Representation) -> Sequence[Span] | None:
     """The parts of the file a GET asks for; None for the whole.
 
     Raises UnsatisfiableError. As in Go's server, a malformed set of byte ranges counts as
     unsatisfiable, and ranges that sum up to more than the file are answered with the whole.
     """
-    value = headers.get("Range")
-    if value is None or not _is_range_allowed(headers.get("If-Range"), subject):
+    value = _single(headers, "Range")
+    if value is None or not _is_range_allowed(headers, subject):
         return None
     matched = _RANGE_SET.fullmatch(value.strip())
     if matched is None:
@@ -112,13 +119,28 @@ def _span(item: str, size: int) -> Span | None:
     return Span(offset, end - offset + 1) if offset < size else None
 
 
-def _is_range_allowed(condition: str | None, subject: Representation) -> bool:
+def _is_range_allowed(headers: Headers, subject: Representation) -> bool:
     """If-Range: only an equal strong tag or exactly the same date lets the range stand."""
-    if condition is None:
+    if "If-Range" not in headers:
         return True
+    condition = _single(headers, "If-Range")
+    if condition is None:
+        return False
     if condition.strip().startswith(('"', "W/")):
         return condition.strip() == subject.etag
     return _seconds(condition) == subject.last_modified
+
+
+def _listed(headers: Headers, name: str) -> str | None:
+    """The values of all lines as one list; None if there is no line."""
+    lines = headers.getall(name, ())
+    return ", ".join(lines) if lines else None
+
+
+def _single(headers: Headers, name: str) -> str | None:
+    """The value of the only line; None if there are none or several."""
+    lines = headers.getall(name, ())
+    return lines[0] if len(lines) == 1 else None
 
 
 def _names(tags: str, subject: Representation, *, is_weak_enough: bool = True) -> bool:
