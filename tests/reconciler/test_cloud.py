@@ -197,6 +197,28 @@ async def test_a_default_serviceaccount_that_is_missing_is_explained(world: Worl
     )
 
 
+async def test_a_change_of_the_default_serviceaccount_is_used_at_once(world: World) -> None:
+    """As of one that the object names: nobody waits for the back-off, here a quarter of an hour."""
+    unhurried = {"min_retry_delay": 900.0, "max_retry_delay": 900.0}
+    async with world.controller(**GATE, **unhurried, default_service_account="reader"):
+        await world.declare(url=f"oci://{HOST}/app", provider="aws")
+        await world.until(_says('serviceaccounts "reader" not found'))
+        await account(world, "reader", {})
+        await world.until(_says(f"invalid {aws.ROLE_ANNOTATION} annotation: ''"))
+        await account(world, "reader", {aws.ROLE_ANNOTATION: "writer"})
+        await world.until(_says(f"invalid {aws.ROLE_ANNOTATION} annotation: 'writer'"))
+
+
+def _says(text: str) -> Callable[[worlds.Object], bool]:
+    """Whether Ready's message holds a text."""
+
+    def says(obj: worlds.Object) -> bool:
+        ready = worlds.condition(obj, "Ready")
+        return ready is not None and text in ready.message
+
+    return says
+
+
 FLAVOR = {"Metadata-Flavor": "Google"}
 DENIED = {
     "aws": clouds.Said({"__type": "AccessDeniedException", "message": "aws says no"}, 400),

@@ -40,6 +40,10 @@ class CloudLogin(typing.Protocol):
         """Raise StepFailedError where the object asks for what is off."""
         ...
 
+    def account(self, obj: ocirepository.OCIRepository) -> str:
+        """The ServiceAccount to log in as, read when the registry first asks; "" for none."""
+        ...
+
     def keychain(
         self,
         obj: ocirepository.OCIRepository,
@@ -93,6 +97,8 @@ class AccessReader:
             )
         if keychain is None:
             self.cloud.check(obj)
+            if account := self.cloud.account(obj):
+                reading.expect(resources.SERVICE_ACCOUNTS, account)
         with steps.step(
             reasons.FETCH_FAILED,
             failed,
@@ -168,10 +174,14 @@ class _Reading:
 
     async def get(self, resource: resources.Resource[resources.T], name: str) -> resources.T:
         """An object of the namespace; raises APIStatusError."""
+        self.expect(resource, name)  # before it is read: a change of it may come at any moment
+        return await self._client.get(resource, name, namespace=self._namespace)
+
+    def expect(self, resource: resources.Resource[typing.Any], name: str) -> None:
+        """An object of the namespace is about to be read, here or on the way to the registry."""
         use = triggers.use(resource.kind, self._namespace, name)
         self.seen.add(use)
-        self._expect(use)  # before it is read: a change of it may come at any moment
-        return await self._client.get(resource, name, namespace=self._namespace)
+        self._expect(use)
 
     async def account_secrets(self, account: str) -> list[resources.Secret]:
         """The pull Secrets of a ServiceAccount; raises CredentialError."""

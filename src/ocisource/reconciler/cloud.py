@@ -72,6 +72,12 @@ class Logins:
                 reason=reasons.AUTHENTICATION_FAILED,
             )
 
+    def account(self, obj: ocirepository.OCIRepository) -> str:
+        """As of access.CloudLogin."""
+        if obj.spec.service_account_name:
+            return obj.spec.service_account_name
+        return self.default_account if self.has_object_identity else ""
+
     def keychain(
         self,
         obj: ocirepository.OCIRepository,
@@ -80,9 +86,7 @@ class Logins:
         tls: tls_identities.TLSIdentity | None,
     ) -> credentials.Keychain:
         """As of access.CloudLogin; costs nothing."""
-        named = obj.spec.service_account_name
-        if not named and self.has_object_identity:
-            named = self.default_account
+        named = self.account(obj)
         namespace, name = obj.metadata.namespace, obj.metadata.name
         return self.clouds.keychain(
             obj.spec.provider,
