@@ -9,7 +9,7 @@ import pytest
 from ocisource import errors
 from ocisource.api import conditions, meta, ocirepository
 from ocisource.kube import resources
-from ocisource.reconciler import writer
+from ocisource.reconciler import steps, writer
 
 RESOURCE = resources.Resource(
     ocirepository.GROUP,
@@ -84,8 +84,9 @@ async def test_a_conflict_that_stays_is_given_up_and_raised() -> None:
     """The queue's back-off goes on from there."""
     api = API(_object(7), *[CONFLICT] * writer.CONFLICT_TRIES)
     pauses: list[float] = []
-    with pytest.raises(errors.APIStatusError, match="modified"):
+    with pytest.raises(steps.StepFailedError, match="modified") as caught:
         await _writer(api, pauses).write_status(_object(5), ocirepository.Status(url="http://h/1"))
+    assert (caught.value.condition, caught.value.reason) == (None, "PatchOperationFailed")
     assert len(api.patches) == writer.CONFLICT_TRIES
     assert pauses == [writer.CONFLICT_PAUSE] * (writer.CONFLICT_TRIES - 1)
 

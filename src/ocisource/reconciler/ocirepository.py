@@ -10,8 +10,9 @@ The road, in order:
    answer.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ocisource import errors, logs
 from ocisource.api import ocirepository
@@ -67,7 +68,8 @@ class Reconciler:
                 await self._delete(run)
                 return requests.Result()
             if ocirepository.FINALIZER not in obj.metadata.finalizers:
-                run = self._draft(await self.writer.add_finalizer(obj))
+                with self._telling(obj):
+                    run = self._draft(await self.writer.add_finalizer(obj))
             if obj.spec.suspend:
                 run.bind(self.log).info("reconciliation is suspended for this object")
                 return requests.Result()
@@ -95,7 +97,14 @@ class Reconciler:
             now=run.now,
             requested_at=run.obj.requested_at,
         )
-        await self.writer.write_status(run.obj, conclusion.status)
+        try:
+            await self.writer.write_status(run.obj, conclusion.status)
+        except steps.StepFailedError as unwritten:
+            # Status shows neither this nor how the run ended: events are all there is.
+            if failure is not None and failure.message != unwritten.message:
+                self.recorder.record(run.obj, notify.failure_event(failure))
+            self.recorder.record(run.obj, notify.failure_event(unwritten))
+            raise
         self._tell(run, old, conclusion, failure)
         if conclusion.answer is summarize.Answer.NEVER:
             return requests.Result()
@@ -116,18 +125,24 @@ class Reconciler:
         """Remove the object's files, then our finalizer."""
         if ocirepository.FINALIZER not in run.obj.metadata.finalizers:
             return
-        try:
+        with self._telling(run.obj):
             with steps.step(
                 None,
                 reasons.GARBAGE_COLLECTION_FAILED,
                 "garbage collection for deleted resource failed",
             ):
                 await self.custody.remove(run)
+            self.forget(run.obj)
+            await self.writer.remove_finalizer(run.obj)
+
+    @contextlib.contextmanager
+    def _telling(self, obj: ocirepository.OCIRepository) -> Iterator[None]:
+        """Record the event of a step that fails here, outside the run that status tells of."""
+        try:
+            yield
         except steps.StepFailedError as failure:
-            self.recorder.record(run.obj, notify.failure_event(failure))
+            self.recorder.record(obj, notify.failure_event(failure))
             raise
-        self.forget(run.obj)
-        await self.writer.remove_finalizer(run.obj)
 
     def _tell(
         self,

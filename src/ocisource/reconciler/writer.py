@@ -3,6 +3,9 @@
 A status patch carries the resourceVersion it was made from, because merge patches replace lists:
 conditions that others have set must survive. On a conflict the object is read again and the
 patch made anew, a few times; the conditions that are ours win.
+
+A patch that fails is a failed step of its own (PatchOperationFailed), which an event has to tell:
+status cannot.
 """
 
 import asyncio
@@ -16,7 +19,7 @@ from ocisource import errors
 from ocisource.api import conditions, ocirepository
 from ocisource.kube import patch as patches
 from ocisource.kube import resources
-from ocisource.reconciler import kept, reasons
+from ocisource.reconciler import kept, reasons, steps
 from ocisource.wire import selectors
 
 CONFLICT_TRIES = 5
@@ -65,22 +68,33 @@ class Writer:
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
 
     async def add_finalizer(self, obj: ocirepository.OCIRepository) -> ocirepository.OCIRepository:
-        """The object with our finalizer; raises AbandonedError if it changed meanwhile."""
-        return await self._set_finalizers(obj, is_present=True)
+        """The object with our finalizer.
+
+        Raises AbandonedError if it changed meanwhile, StepFailedError.
+        """
+        with _patching("failed to add the finalizer"):
+            return await self._set_finalizers(obj, is_present=True)
 
     async def remove_finalizer(self, obj: ocirepository.OCIRepository) -> None:
-        """Take our finalizer off, so that the object may go."""
-        await self._set_finalizers(obj, is_present=False)
+        """Take our finalizer off, so that the object may go; raises as add_finalizer() does."""
+        with _patching("failed to remove the finalizer"):
+            await self._set_finalizers(obj, is_present=False)
 
     async def write_status(
         self, obj: ocirepository.OCIRepository, status: ocirepository.Status
     ) -> ocirepository.OCIRepository:
         """The object as it is after the status is written.
 
-        Raises AbandonedError when the object is gone or has a newer generation, APIStatusError.
+        Raises AbandonedError when the object is gone or has a newer generation, StepFailedError.
         """
         if status is obj.status or status == obj.status:
             return obj  # most runs end here
+        with _patching("failed to patch status"):
+            return await self._set_status(obj, status)
+
+    async def _set_status(
+        self, obj: ocirepository.OCIRepository, status: ocirepository.Status
+    ) -> ocirepository.OCIRepository:
         base = obj
         for attempt in range(CONFLICT_TRIES):
             wanted = self.fields.status(_with_foreign(status, base.status))
@@ -155,6 +169,10 @@ class Writer:
             if error.code == _NOT_FOUND:
                 raise errors.AbandonedError("the object is gone") from error
             raise
+
+
+def _patching(prefix: str) -> typing.ContextManager[None]:
+    return steps.step(None, reasons.PATCH_OPERATION_FAILED, prefix)
 
 
 def _with_foreign(status: ocirepository.Status, live: ocirepository.Status) -> ocirepository.Status:
