@@ -1,11 +1,12 @@
 """Ignore rules written to cost time or memory: they end, and they end in bounds."""
 
 import pathlib
+from collections.abc import Callable
 
 import pytest
 
 from ocisource import errors
-from ocisource.archive import repack
+from ocisource.archive import gitignore, repack, sourceignore
 from tests.archive import layers
 
 
@@ -73,3 +74,36 @@ def test_a_rules_file_that_is_replaced_again_and_again_is_bounded(tmp_path: path
     parts = [layers.entry(b".sourceignore", b"#" * 100_000)] * 12
     with pytest.raises(errors.IgnoreRulesError):
         layers.packed(layers.layer(*parts), folder=tmp_path, limits=repack.Limits())
+
+
+@pytest.mark.parametrize("part", [layers.directory, layers.entry])
+def test_rules_that_leave_out_everything_can_be_called_off(
+    part: Callable[[bytes], bytes], tmp_path: pathlib.Path
+) -> None:
+    """Nothing is written then, so no block of the output asks whether anybody still waits."""
+    parts = [part(b"a/%03d" % number) for number in range(500)]
+    asked = 0
+
+    def is_cancelled() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 250
+
+    with pytest.raises(errors.AbandonedError):
+        layers.packed(layers.layer(*parts), folder=tmp_path, ignore="/a", is_cancelled=is_cancelled)
+    assert asked == 251
+
+
+def test_patterns_of_endless_elements_are_refused(tmp_path: pathlib.Path) -> None:
+    """Each is compiled by itself: a mebibyte of them would take memory and half a minute."""
+    rules = "\n".join(["?a/" * 50 + "b"] * 1000)
+    with pytest.raises(errors.IgnoreRulesError, match="hold 51000 path elements, more than 50000"):
+        layers.packed(layers.layer(layers.entry(b"f")), folder=tmp_path, ignore=rules)
+
+
+def test_a_deep_path_holds_its_patterns_once(tmp_path: pathlib.Path) -> None:
+    """Two thousand directories that look for the same patterns share one list of them."""
+    rules = gitignore.Rules(sourceignore.parse_text("**/x/y\n!q\n**/z/y\n"))
+    scope = rules.root()
+    below = scope.child(b"a", path=b"a").child(b"a", path=b"a\0a")
+    assert below._trails is scope._trails

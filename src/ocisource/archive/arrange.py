@@ -69,7 +69,7 @@ class Entries:
     ) -> Iterator[untar.Entry]:
         """All entries in order; ``is_ordered`` says that they came so, each once.
 
-        The token is asked as entries are taken: whoever leaves them all out need not ask.
+        The token is asked as they are put together: of a million with one name one is given.
 
         Raises UnsafeEntryError for a name that is a file and a directory, AbandonedError.
         """

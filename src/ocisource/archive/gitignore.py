@@ -225,11 +225,13 @@ class Scope:
                 level = max(level, trail.level)
             else:
                 trails.append(dataclasses.replace(trail, tests=trail.tests[1:]))
+        below = tuple(trail for trail in trails if trail.level > level)
         scope = Scope(
             self._rules,
             level=level,
             names=tuple(names for names in self._names if names.level > level),
-            trails=tuple(trail for trail in trails if trail.level > level),
+            # One tuple for all the directories of a deep path, unless something matched.
+            trails=self._trails if below == self._trails else below,
         )
         return scope.opened(path) if self._rules.is_scoped else scope
 

@@ -86,6 +86,7 @@ class Tree:
             last_file = key
             if is_ignored(name):
                 ignored += 1
+                self._out.heed()  # nothing is written: no block will ask
                 continue
             count += 1
             head = header(templates[kind], key.replace(b"\0", b"/"), size)
@@ -120,6 +121,7 @@ class Tree:
             end = path.find(b"\0", start)
             end = end if end >= 0 else len(path)
             below = path[:end]
+            self._out.heed()  # ten thousand patterns may look at each of two thousand directories
             scope = scope.child(path[start:end], path=below)
             scopes.append((below, scope))
             if scope.is_excluded:

@@ -31,7 +31,7 @@ class Packer:
     prove an equal tar.
 
     The cancel token is asked once a block; a block takes about a millisecond, nearly all of it
-    without the interpreter's lock.
+    without the interpreter's lock. Who works long without writing anything asks it with heed().
     """
 
     __slots__ = (
@@ -99,6 +99,11 @@ class Packer:
             pending = sum(map(len, parts))
         return pending
 
+    def heed(self) -> None:
+        """Raise AbandonedError when called off."""
+        if self._is_cancelled():
+            raise errors.AbandonedError("packing the layer was called off")
+
     def finish(self) -> None:
         """Pack what is left in ``parts``, end the gzip stream."""
         self.cut(sum(map(len, self.parts)))
@@ -108,8 +113,7 @@ class Packer:
         self._put(self._compressor.flush())
 
     def _pack(self, block: bytes) -> None:
-        if self._is_cancelled():
-            raise errors.AbandonedError("packing the layer was called off")
+        self.heed()
         self._tar_size += len(block)
         if self._tar is not None:
             self._tar.update(block)

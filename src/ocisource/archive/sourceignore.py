@@ -43,6 +43,7 @@ EXTRA = ("**/.goreleaser.yml", "**/.sops.yaml", "**/.flux.yaml")
 COMMAND_LINE = (*VCS, *EXTENSIONS)  # what --ignore-paths of push, build and diff defaults to
 
 MAX_PATTERNS = 10_000  # of one layer: each is looked at for each directory
+MAX_ELEMENTS = 50_000  # of all patterns, the parts between slashes: each is compiled by itself
 _MAX_LINE = 65_535  # bytes without the newline, as Go's bufio.Scanner takes them
 # Go's unicode.IsSpace (strings.TrimSpace); Python's strip() knows four control characters more.
 _SPACES = (
@@ -77,7 +78,7 @@ def effective(ignore: str | None, files: Sequence[tuple[bytes, bytes]] = ()) -> 
     """The rules for a layer with ``spec.ignore`` and ``.sourceignore`` files.
 
     ``files`` holds (directory, content) pairs, elements of the directory separated by NUL.
-    Raises IgnoreRulesError for more than 10 000 patterns.
+    Raises IgnoreRulesError for more than 10 000 patterns, or 50 000 path elements in them.
     """
     patterns: list[gitignore.Pattern] = []
     for domain, content in sorted(files):
@@ -88,6 +89,12 @@ def effective(ignore: str | None, files: Sequence[tuple[bytes, bytes]] = ()) -> 
         raise errors.IgnoreRulesError(
             f"the ignore rules hold {len(patterns)} patterns, more than {MAX_PATTERNS}; "
             "join some of them with wildcards"
+        )
+    elements = sum(len(pattern.steps) for pattern in patterns)
+    if elements > MAX_ELEMENTS:
+        raise errors.IgnoreRulesError(
+            f"the patterns of the ignore rules hold {elements} path elements, more than "
+            f"{MAX_ELEMENTS}; shorten them"
         )
     return gitignore.Rules([*_VCS_PATTERNS, *patterns]) if patterns else _DEFAULT_RULES
 
