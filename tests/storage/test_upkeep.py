@@ -7,7 +7,7 @@ import pytest
 
 from ocisource import digest as digests
 from ocisource import errors
-from ocisource.storage import index, integrity, store
+from ocisource.storage import index, integrity, paths, store
 from tests.storage import shelf
 
 _HELLO = digests.Digest.of(b"hello")
@@ -28,7 +28,7 @@ def test_a_sweep_removes_every_leftover_and_nothing_else(
     (own / "tmp" / "half-written").write_bytes(b"hal")
     (own / "trash" / "half-removed").mkdir()
     (own / "trash" / "half-removed" / "1.tar.gz").write_bytes(b"x")
-    (local.root / shelf.FOLDER / ".tmp-0123-new").write_bytes(b"x")
+    (local.root / shelf.FOLDER / paths.spare_names()[0]).write_bytes(b"x")
     shelf.put(local, b"lonely", shelf.OTHER)
     (local.root / shelf.OTHER).unlink()
     again = _restart(local, clock)
@@ -49,18 +49,50 @@ def test_a_sweep_spares_what_is_being_written(local: store.LocalStore) -> None:
     assert local.check(shelf.PATH, _HELLO) is store.Health.OK
 
 
+@pytest.mark.parametrize("name", ["tmp", "trash", "blobs"])
+def test_a_link_in_place_of_a_swept_folder_is_refused(
+    local: store.LocalStore, tmp_path: pathlib.Path, clock: shelf.Clock, name: str
+) -> None:
+    """Whoever puts one there to win room would lose what lies where it leads."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").touch()
+    folder = local.root / ".ocisource" / name
+    folder.rename(tmp_path / "moved")
+    folder.symlink_to(outside)
+    with pytest.raises(errors.StorageError, match=f"/{name}' is a link: remove it, and link or"):
+        _restart(local, clock)
+    assert (outside / "precious").exists()
+
+
+def test_a_sweep_spares_what_others_left(local: store.LocalStore) -> None:
+    """Other programs call their files ``.tmp-…`` too, and file managers leave theirs anywhere."""
+    shelf.put(local, b"hello")
+    foreign = [
+        local.root / ".tmp-config.json",
+        local.root / shelf.FOLDER / ".tmp-x",
+        local.root / ".ocisource" / "blobs" / "sha256" / ".DS_Store",
+        local.root / ".ocisource" / "blobs" / "sha256" / "ab" / ".nfs0001",
+    ]
+    foreign[-1].parent.mkdir()
+    for each in foreign:
+        each.touch()
+    assert local.sweep() == 0
+    assert all(each.exists() for each in foreign)
+
+
 def test_a_sweep_does_not_follow_links(
     local: store.LocalStore, tmp_path: pathlib.Path, clock: shelf.Clock
 ) -> None:
     """A link planted in the store leads the sweep nowhere."""
     outside = tmp_path / "outside"
     outside.mkdir()
-    (outside / ".tmp-precious").touch()
+    (outside / paths.spare_names()[0]).touch()
     (local.root / "planted").symlink_to(outside)
     (local.root / ".ocisource" / "trash" / "link").symlink_to(outside)
     again = _restart(local, clock)
     assert again.sweep() == 1
-    assert (outside / ".tmp-precious").exists()
+    assert len(list(outside.iterdir())) == 1
     again.close()
 
 

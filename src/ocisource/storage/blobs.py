@@ -124,7 +124,8 @@ class Blobs:
         return True
 
     def listed(self) -> Iterator[digests.Digest]:
-        """Every blob there is, in no particular order."""
+        """Every blob there is, in no particular order; what others left here is none."""
         for spread in self._folder.iterdir():
-            for location in spread.iterdir():
-                yield digests.Digest(location.name)
+            if spread.is_dir():
+                for location in spread.iterdir():
+                    yield digests.Digest(location.name)

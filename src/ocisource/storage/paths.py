@@ -9,6 +9,8 @@ that no name, however it was made, leads out of the root.
 import contextlib
 import errno
 import os
+import re
+import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from ocisource import errors
 LATEST = "latest.tar.gz"
 OWN = ".ocisource"  # the store's own folder below the root; never served
 TEMPORARY = ".tmp-"  # prefix of a file that is being put in place
+_SPARE = re.compile(rf"{re.escape(TEMPORARY)}[0-9a-f]{{16}}-(new|old)")
 
 _MAX_SEGMENT = 255  # bytes, NAME_MAX of every file system in use
 _MAX_PATH = 1024  # bytes
@@ -41,6 +44,17 @@ def is_segment(name: str) -> bool:
     if not name or name.startswith(".") or not name.isprintable():
         return False  # a lone surrogate is not printable, so what follows can be encoded
     return not ("/" in name or "\\" in name or len(name.encode()) > _MAX_SEGMENT)
+
+
+def spare_names() -> tuple[str, str]:
+    """Two names that nobody uses: for a file on its way to its name, and for what stood there."""
+    token = secrets.token_hex(8)
+    return f"{TEMPORARY}{token}-new", f"{TEMPORARY}{token}-old"
+
+
+def is_spare(name: str) -> bool:
+    """Whether this is a name made by spare_names(), and not somebody else's ``.tmp-`` file."""
+    return _SPARE.fullmatch(name) is not None
 
 
 def divide(path: str) -> tuple[str, str]:

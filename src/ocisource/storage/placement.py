@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 
 from ocisource import digest as digests
@@ -115,8 +114,7 @@ def _link(
 @contextlib.contextmanager
 def _spare_names(folder: int) -> Iterator[tuple[str, str]]:
     """Two unused names in an open folder, removed at the end if they are in use by then."""
-    token = secrets.token_hex(8)
-    names = (f"{paths.TEMPORARY}{token}-new", f"{paths.TEMPORARY}{token}-old")
+    names = paths.spare_names()
     try:
         yield names
     finally:

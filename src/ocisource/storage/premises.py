@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ocisource import digest as digests
+from ocisource import errors
 from ocisource.storage import blobs, index, integrity, paths
 
 _FOLDER_MODE = 0o700
@@ -51,9 +52,17 @@ class Premises:
 def opened(
     root: Path, *, token: str, clock: Callable[[], float], wall_ns: Callable[[], int]
 ) -> Premises:
-    """The premises below ``root``, made if needed; raises OSError and sqlite3.Error."""
+    """The premises below ``root``, made if needed.
+
+    Raises OSError, sqlite3.Error, and StorageError for a link in place of a folder.
+    """
     own = root / paths.OWN
     for folder in (own, own / "tmp", own / "trash", own / "blobs"):
+        if folder.is_symlink():
+            # What lies in these is swept: it must be nobody else's.
+            raise errors.StorageError(
+                f"'{folder}' is a link: remove it, and link or mount the whole folder '{root}'"
+            )
         folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
     ledger = integrity.Ledger(wall_ns=wall_ns)
     contents = blobs.Blobs(own / "blobs", ledger)

@@ -58,7 +58,7 @@ class Upkeep:
                     leftover.unlink()
             count = len(leftovers)
             for folder, name in self._entries():
-                if name.startswith(paths.TEMPORARY):
+                if paths.is_spare(name):
                     os.unlink(name, dir_fd=folder)
                     count += 1
             # Content that was just replaced may still be what a status names.
