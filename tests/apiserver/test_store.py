@@ -345,6 +345,33 @@ async def test_a_damaged_file_is_told_in_one_line(tmp_path: pathlib.Path) -> Non
         await store.Store.open(path)
 
 
+@pytest.mark.parametrize("body", [b"{{", b"[]", b"{}", "text", 7])
+async def test_an_object_that_was_damaged_is_named(
+    tmp_path: pathlib.Path, body: bytes | str | int
+) -> None:
+    """SQLite has no checksums: damage may only show in what a page holds."""
+    async with opened(tmp_path / "store.db") as held:
+        await put(held, "a")
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        connection.execute("UPDATE revisions SET body = ?", (body,))
+        connection.commit()
+    with pytest.raises(errors.StorageError, match=r"is damaged at \S+ \S+ a: put it back"):
+        await store.Store.open(tmp_path / "store.db")
+
+
+async def test_a_damaged_page_names_the_file_and_what_to_do(tmp_path: pathlib.Path) -> None:
+    """Also where opening the file did not show it yet."""
+    path = tmp_path / "store.db"
+    async with opened(path) as held:
+        for number in range(200):
+            await put(held, f"a{number}")
+    damaged = bytearray(path.read_bytes())
+    damaged[3 * 4096 : 6 * 4096] = b"\xff" * (3 * 4096)
+    path.write_bytes(damaged)
+    with pytest.raises(errors.StorageError, match=r"load .*store\.db: .* malformed: put it back"):
+        await store.Store.open(path)
+
+
 async def test_the_file_is_for_its_owner_alone(tmp_path: pathlib.Path) -> None:
     """Secrets stand in it, and in SQLite's files beside it."""
     async with opened(tmp_path / "store.db") as held:

@@ -15,7 +15,7 @@ import pytest
 from cryptography import x509
 
 from ocisource import errors
-from ocisource.apiserver import certificates, deletion, janitor, server, transport
+from ocisource.apiserver import certificates, deletion, janitor, kubeconfig, server, transport
 from ocisource.apiserver.history import database, records, store
 from tests.apiserver import conftest
 
@@ -222,6 +222,15 @@ class TestCertificate:
             f"cannot read {path}: it is damaged; put it back from a backup, or remove it to have a "
             "new one made"
         )
+
+    @pytest.mark.parametrize("content", [b"admin,\xff\xfe\n", bytes(101)])
+    def test_damaged_tokens_are_named_too(self, tmp_path: pathlib.Path, content: bytes) -> None:
+        """They are not replaced in silence: clients hold the old ones."""
+        (tmp_path / certificates.FOLDER).mkdir()
+        path = tmp_path / certificates.FOLDER / kubeconfig.TOKENS
+        path.write_bytes(content)
+        with pytest.raises(errors.StorageError, match=r"cannot read .*tokens\.csv: it is damaged"):
+            kubeconfig.load_tokens(tmp_path)
 
 
 async def shown(api: conftest.Api, context: ssl.SSLContext) -> int:

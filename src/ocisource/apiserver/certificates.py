@@ -99,7 +99,7 @@ def _translated(folder: pathlib.Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _reading(path: pathlib.Path) -> Iterator[None]:
+def reading(path: pathlib.Path) -> Iterator[None]:
     """Name the file that cannot be understood; raises StorageError."""
     try:
         yield
@@ -128,7 +128,7 @@ def _authority(folder: pathlib.Path, now: datetime.datetime) -> tuple[x509.Certi
     key = _key(folder / "ca.key")
     path = folder / "ca.crt"
     if path.exists():
-        with _reading(path):
+        with reading(path):
             ca = x509.load_pem_x509_certificate(path.read_bytes())
         if _is_valid(ca, now) and ca.public_key() == key.public_key():
             return ca, key
@@ -188,7 +188,7 @@ def _is_usable(
     ca: x509.Certificate,
     key: Key,
 ) -> bool:
-    with _reading(path):
+    with reading(path):
         held = x509.load_pem_x509_certificate(path.read_bytes())
     shown = held.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     lasts = held.not_valid_after_utc - now > datetime.timedelta(days=RENEW_DAYS)
@@ -211,7 +211,7 @@ def _is_valid(certificate: x509.Certificate, now: datetime.datetime) -> bool:
 
 def _key(path: pathlib.Path) -> Key:
     if path.exists():
-        with _reading(path):
+        with reading(path):
             key = serialization.load_pem_private_key(path.read_bytes(), password=None)
             if isinstance(key, ec.EllipticCurvePrivateKey):
                 return key

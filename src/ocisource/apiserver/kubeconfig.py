@@ -32,7 +32,10 @@ def load_tokens(data_dir: pathlib.Path) -> dict[str, str]:
     """
     path = data_dir / certificates.FOLDER / TOKENS
     try:
-        text = path.read_text() if path.exists() else ""
+        with certificates.reading(path):
+            text = path.read_text(encoding="ascii") if path.exists() else ""
+            if "\0" in text:
+                raise ValueError("NUL")  # what a power cut leaves of a file
         rows = [row for row in csv.reader(io.StringIO(text)) if len(row) == _COLUMNS]
         tokens = {user: token for user, token in rows if user in _USERS and token}
         if len(tokens) < len(_USERS):

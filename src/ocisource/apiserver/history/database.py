@@ -28,6 +28,8 @@ ADDED = 0
 MODIFIED = 1
 DELETED = 2
 
+REMEDY = "put it back from a backup, or choose another --data-dir"
+
 # Each entry brings the file from the version of its position to the next; never edit one, append.
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -79,8 +81,9 @@ class Marks:
 class Database:
     """One connection to the data file; used by one thread at a time."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: pathlib.Path) -> None:
         self._connection = connection
+        self._path = path
 
     @classmethod
     def open(cls, path: pathlib.Path) -> "Database":
@@ -97,7 +100,7 @@ class Database:
             except BaseException:
                 connection.close()
                 raise
-        return cls(connection)
+        return cls(connection, path)
 
     def close(self) -> None:
         """Close the connection."""
@@ -105,7 +108,7 @@ class Database:
 
     def marks(self) -> Marks:
         """The newest revision and the compaction mark; raises StorageError."""
-        with _translated("read the data file's marks"):
+        with _translated(f"load {self._path}", folder=self._path.parent):
             compacted = self._one("SELECT value FROM marks WHERE name = 'compacted'")
             newest = self._one("SELECT coalesce(max(revision), 0) FROM revisions")
         # After everything was deleted and compacted the mark is all that is left.
@@ -136,7 +139,7 @@ class Database:
 
     def present(self) -> Iterator[Row]:
         """Every object as it is now; raises StorageError."""
-        with _translated("load the data file"):
+        with _translated(f"load {self._path}", folder=self._path.parent):
             for values in self._connection.execute(_NEWEST.format(bound="")):
                 yield Row(*values)
 
@@ -244,7 +247,7 @@ def _advice(error: Exception, folder: pathlib.Path | None) -> str:
     if folder is None:
         return ""
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-        return ": put it back from a backup, or choose another --data-dir"
+        return f": {REMEDY}"
     # SQLite calls what does not fit an I/O error.
     with contextlib.suppress(OSError):
         if shutil.disk_usage(folder).free < _SPACE_BYTES:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ocisource import errors
 from ocisource.apiserver.history import database
 
 ADDED = "ADDED"
@@ -53,9 +54,16 @@ class Record:
 
     @classmethod
     def from_row(cls, row: database.Row) -> "Record":
-        """Read a row of the data file."""
+        """Read a row of the data file; raises StorageError for one that holds no object."""
         key = Key(row.resource, row.namespace, row.name)
-        return cls(key, row.revision, row.body, labels_of(row.body))
+        try:
+            return cls(key, row.revision, row.body, labels_of(row.body))
+        except (msgspec.MsgspecError, TypeError) as error:
+            # SQLite has no checksums: a bad sector can leave a page that looks well.
+            raise errors.StorageError(
+                f"the data file is damaged at {' '.join(filter(None, map(str, key)))}: "
+                f"{database.REMEDY}"
+            ) from error
 
     def decode(self) -> Object:
         """The object without ``apiVersion`` and ``kind``; a fresh one each time."""
