@@ -8,7 +8,10 @@ import logging
 import logging.handlers
 import pathlib
 import re
+import typing
 from collections.abc import Iterator
+
+import pytest
 
 from ocisource import logs
 
@@ -48,7 +51,7 @@ class Lazy:
 
 
 @contextlib.contextmanager
-def _set_up(stream: io.StringIO | None, folder: pathlib.Path | None = None) -> Iterator[None]:
+def _set_up(stream: typing.TextIO | None, folder: pathlib.Path | None = None) -> Iterator[None]:
     try:
         logs.setup(level="info", encoding="json", stream=stream, folder=folder)
         yield
@@ -59,6 +62,27 @@ def _set_up(stream: io.StringIO | None, folder: pathlib.Path | None = None) -> I
             handler.close()
         root.propagate = True
         root.setLevel(logging.NOTSET)
+
+
+def test_a_log_without_room_is_told_once_and_stops_nobody(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, no traceback; what is logged later is written if it can be."""
+    (tmp_path / "ocisource.log").symlink_to("/dev/full")
+    with _set_up(None, tmp_path):
+        for _ in range(3):
+            logs.get("test").error("it broke")
+    told = capsys.readouterr().err
+    assert told == f"✗ {tmp_path}/ocisource.log: No space left on device: log lines are lost\n"
+
+
+def test_a_log_whose_reader_is_gone_stops_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    """There is nowhere to say so."""
+    with pathlib.Path("/dev/full").open("w") as stream, _set_up(stream):
+        logs.get("test").error("it broke")
+        with contextlib.suppress(OSError):
+            stream.close()
+    assert capsys.readouterr().err == ""
 
 
 def test_log_files_are_private_also_after_rotation(tmp_path: pathlib.Path) -> None:

@@ -5,6 +5,7 @@ further keys are the fields bound to the logger, those of the task it is used in
 those of the call.
 """
 
+import contextlib
 import contextvars
 import datetime
 import io
@@ -107,7 +108,7 @@ def setup(
     root.setLevel(LEVELS[level])
     root.propagate = False
     if stream is not None:
-        console: logging.Handler = logging.StreamHandler(stream)
+        console: logging.Handler = _Stream(stream)
         console.setFormatter(
             ConsoleFormatter(is_coloured=stream.isatty())
             if encoding == "console"
@@ -125,8 +126,36 @@ def setup(
         root.addHandler(rotated)
 
 
+class _Stream(logging.StreamHandler[typing.TextIO]):
+    """A stream whose reader may go: there is nowhere to say so."""
+
+    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802
+        """Go on without the line."""
+
+
 class _PrivateFile(logging.handlers.RotatingFileHandler):
-    """Rotated files that only their owner may read: messages quote what users declared."""
+    """Rotated files that only their owner may read: messages quote what users declared.
+
+    A line that the disk has no room for is lost, which is told once on standard error.
+    """
+
+    _is_told = False
+
+    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802
+        """Go on without the line."""
+        if self._is_told:
+            return
+        self._is_told = True
+        error = sys.exc_info()[1]
+        why = getattr(error, "strerror", None) or type(error).__name__
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(f"✗ {self.baseFilename}: {why}: log lines are lost\n")
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        """Close the file; what it could not take is lost."""
+        with contextlib.suppress(OSError):
+            super().close()
 
     def _open(self) -> io.TextIOWrapper:
         descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
