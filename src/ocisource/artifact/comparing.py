@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import hashlib
+import io
 import tarfile
 import typing
 from collections.abc import Iterator
@@ -111,7 +112,8 @@ def _lines(entry: Entry | None) -> list[str] | None:
     if entry.text is None or b"\0" in entry.text:
         return None
     try:
-        return entry.text.decode().splitlines(keepends=True)
+        # Not splitlines(), for which a form feed ends a line, too.
+        return list(io.StringIO(entry.text.decode(), newline="\n"))
     except UnicodeDecodeError:
         return None
 

@@ -9,7 +9,7 @@ import traceback
 import click
 
 from ocisource import errors
-from ocisource.cli import streams
+from ocisource.cli import output, streams
 
 _FAILED, _USAGE = 1, 2  # exit codes
 _OWN = "/ocisource/"  # in the path of every module of ours
@@ -48,7 +48,7 @@ def _usage(error: click.ClickException) -> str:
 
 def _fail(text: str, code: int) -> int:
     try:
-        click.echo(f"✗ {text}", err=True)
+        click.echo(f"✗ {output.visible(text)}", err=True)
     except OSError:
         streams.drop(sys.stderr)  # the exit code says it, too
     return code

@@ -7,6 +7,9 @@ Example::
 
     NAME   <TAB>REVISION<TAB>READY
     podinfo<TAB>6.7.1   <TAB>True <TAB>
+
+Messages, annotations and tags are others' words, and a terminal obeys control characters: what is
+printed for people shows them written out.
 """
 
 import json
@@ -31,12 +34,24 @@ _SHORT = 8  # hex digits that are left of one
 _COLOURED_COLUMNS = frozenset({"READY", "TYPE"})
 
 
+def visible(text: str, *, kept: str = "\n") -> str:
+    """The text with what no terminal may obey (escapes, overwriting, turned direction) written out.
+
+    The characters ``kept`` stay as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in kept else f"\\u{ord(char):04x}" for char in text
+    )
+
+
 def say(symbol: str, text: str) -> None:
     """A line of progress on standard error; the work goes on where nobody can read it."""
     if _is_coloured(sys.stderr):
         symbol = click.style(symbol, fg=_COLOURS[symbol])
     try:
-        click.echo(f"{symbol} {text}", err=True)
+        click.echo(f"{symbol} {visible(text)}", err=True)
     except OSError:
         streams.drop(sys.stderr)
 
@@ -44,7 +59,7 @@ def say(symbol: str, text: str) -> None:
 def line(text: str, *, is_error: bool = False) -> None:
     """A line of a command that goes on, and has its verdict, when its reader is gone."""
     try:
-        click.echo(text, err=is_error)
+        click.echo(" ".join(visible(text).splitlines()), err=is_error)
     except BrokenPipeError:
         stream = sys.stderr if is_error else sys.stdout
         streams.drop(stream)
@@ -57,7 +72,7 @@ def shortened(text: str) -> str:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, has_header: bool = True) -> str:
     """A table as text, each line with its newline."""
-    lines = [[cell.split("\n") for cell in row] for row in rows]
+    lines = [[visible(cell).split("\n") for cell in row] for row in rows]
     shown = [list(header)] if has_header else []
     widths = [
         max([len(head) if has_header else 0, *(len(part) for row in lines for part in row[column])])

@@ -1,5 +1,6 @@
 """`ocisource diff artifact`: does a registry's artifact hold what a folder holds."""
 
+import sys
 import typing
 from collections.abc import Sequence
 
@@ -94,13 +95,15 @@ def _as_text(found: _Found, *, has_text: bool) -> str:
     difference = comparing.compare(theirs, ours)
     if has_text:
         names = sorted({*difference.added, *difference.removed, *difference.changed})
-        return "".join(
+        text = "".join(
             comparing.unified(name, theirs.entries.get(name), ours.entries.get(name))
             for name in names
         )
+        # A file or a pipe (to patch) gets the text as it is.
+        return output.visible(text, kept="\n\t") if sys.stdout.isatty() else text
     marks = (("+", difference.added), ("-", difference.removed), ("~", difference.changed))
-    lines = [(name, f"{mark} {name}\n") for mark, names in marks for name in names]
-    return "".join(line for _, line in sorted(lines))
+    lines = sorted((name, mark) for mark, names in marks for name in names)
+    return "".join(f"{mark} {output.visible(name, kept='')}\n" for name, mark in lines)
 
 
 def _as_data(found: _Found | None) -> dict[str, typing.Any]:

@@ -15,6 +15,7 @@ import rich.table
 import rich.text
 
 from ocisource.api import conditions, ocirepository
+from ocisource.cli import output
 from ocisource.wire import timestamps
 
 REFRESH_PER_SECOND = 4
@@ -155,7 +156,8 @@ class LiveTable:
 
     def _row(self, obj: ocirepository.OCIRepository) -> tuple[str, ...]:
         created = obj.metadata.creation_timestamp
-        return name_of(obj), obj.spec.url, *state_of(obj), age(created, now=self._clock())
+        said = (name_of(obj), obj.spec.url, *state_of(obj))
+        return *map(output.visible, said), age(created, now=self._clock())
 
     def _widths(self, rows: Sequence[Sequence[str]]) -> list[int | None]:
         """Columns that are as wide as they must be; URL and STATUS share what is left."""

@@ -63,7 +63,7 @@ def trace(
                     f"failed to trace {what}/{name} in namespace {namespace}: {error.text}",
                 )
                 continue
-            output.write(("---\n" if position else "\n") + text)
+            output.write(("---\n" if position else "\n") + output.visible(text))
         return 1 if has_failed else 0
 
     ctx.exit(cluster.run(chosen, work))
