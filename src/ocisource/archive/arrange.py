@@ -22,7 +22,7 @@ from ocisource.archive import limits as bounds
 from ocisource.archive import spool, untar
 
 _RUN = 4096  # entries; about two milliseconds of sorting
-_WATCH = 4096  # entries given between two looks at the cancel token
+_WATCH = 4096  # repeated entries between two looks at the cancel token
 _HELD_RUNS = 16  # in memory; then they are merged into one in the file
 _HELD_BYTES = 8 << 20  # bytes of names in memory
 _SLICE = 256  # entries read back at a time
@@ -69,17 +69,17 @@ class Entries:
     ) -> Iterator[untar.Entry]:
         """All entries in order; ``is_ordered`` says that they came so, each once.
 
-        The token is asked as they are put together: of a million with one name one is given.
+        The token is asked while entries are passed over: of a million with one name one is given.
 
         Raises UnsafeEntryError for a name that is a file and a directory, AbandonedError.
         """
         self._close_run()
         stored = [self._stored(start, end) for start, end in self._starts]
         if is_ordered:
-            return _watched(itertools.chain(*stored, *self._held), is_cancelled)
+            return itertools.chain(*stored, *self._held)
         held = _merged(self._held)
         merged = heapq.merge(*stored, held) if stored else iter(held)
-        return self._last_of_each(_watched(merged, is_cancelled))
+        return self._last_of_each(merged, is_cancelled)
 
     def _close_run(self) -> None:
         if self._open:
@@ -87,7 +87,9 @@ class Entries:
             self._held.append(self._open)
             self._open = []
 
-    def _last_of_each(self, entries: Iterator[untar.Entry]) -> Iterator[untar.Entry]:
+    def _last_of_each(
+        self, entries: Iterator[untar.Entry], is_cancelled: Callable[[], bool]
+    ) -> Iterator[untar.Entry]:
         # Entries of one name come in the order of their offsets, which is the stream's.
         held: untar.Entry | None = None
         for entry in entries:
@@ -98,6 +100,8 @@ class Entries:
                     raise conflict(entry[0])
                 elif entry[2] != untar.DIRECTORY:
                     self.repeated += 1
+                    if not self.repeated % _WATCH and is_cancelled():
+                        raise errors.AbandonedError("packing the layer was called off")
             held = entry
         if held is not None:
             yield held
@@ -136,15 +140,6 @@ def _merged(runs: list[list[untar.Entry]]) -> list[untar.Entry]:
             pair.sort()
         runs = pairs + runs[2 * len(pairs) :]
     return runs[0] if runs else []
-
-
-def _watched(
-    entries: Iterator[untar.Entry], is_cancelled: Callable[[], bool]
-) -> Iterator[untar.Entry]:
-    while batch := list(itertools.islice(entries, _WATCH)):
-        if is_cancelled():
-            raise errors.AbandonedError("packing the layer was called off")
-        yield from batch
 
 
 def _slice(entries: Iterator[untar.Entry]) -> list[untar.Entry]:
