@@ -190,7 +190,7 @@ async def test_many_replaced_delays_do_not_pile_up(time: faketime.FakeTime) -> N
     for number in range(10_000):
         queue.add_after("a", 1000 - number / 100)
         queue._delayed.drop("a")
-    assert len(queue._delayed._heap) <= 100
+    assert len(queue._delayed._moments) <= 100
     queue.shut_down()
     await faketime.settle()
 

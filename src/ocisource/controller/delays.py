@@ -16,7 +16,7 @@ K = typing.TypeVar("K", bound=Hashable)
 _PART = 32  # of a delay: a key may be late by one of so many parts
 _LONGEST_MOMENT = 0.25  # seconds by which a key may be late at most
 _COARSE = 1.0  # seconds; shorter delays are kept to the point
-_SLACK = 64  # dead entries of the heap that are not worth clearing away
+_SLACK = 64  # moments without keys that are not worth clearing away
 
 
 class Delayed(typing.Generic[K]):
@@ -32,17 +32,17 @@ class Delayed(typing.Generic[K]):
         self._add = add
         self._clock = clock
         self._sleep = sleep
-        self._serial = 0
-        # An entry of the heap counts only while _entries still names its serial number.
-        self._heap: list[tuple[float, int, K]] = []
-        self._entries: dict[K, tuple[float, int, request.Priority]] = {}
+        # Most keys share their moment with many others, so that the heap is small: it holds the
+        # moments, of which one without keys is passed over.
+        self._moments: list[float] = []
+        self._keys: dict[float, dict[K, request.Priority]] = {}
+        self._due: dict[K, float] = {}
         self._timer: asyncio.Task[None] | None = None
         self._set_for = 0.0
 
     def due(self, key: K) -> float | None:
         """When a key is due."""
-        entry = self._entries.get(key)
-        return None if entry is None else entry[0]
+        return self._due.get(key)
 
     def put(self, key: K, delay: float, priority: request.Priority) -> None:
         """Add a key in ``delay`` seconds, unless it is due earlier."""
@@ -50,55 +50,60 @@ class Delayed(typing.Generic[K]):
         if delay >= _COARSE:
             moment = _moment(delay)
             at = math.ceil(at / moment) * moment
-        entry = self._entries.get(key)
-        if entry is not None:
-            priority = min(priority, entry[2])
-            if entry[0] <= at:
-                self._entries[key] = (entry[0], entry[1], priority)
+        before = self._due.get(key)
+        if before is not None:
+            priority = min(priority, self._keys[before][key])
+            if before <= at:
+                self._keys[before][key] = priority
                 return
-        self._serial += 1
-        self._entries[key] = (at, self._serial, priority)
-        heapq.heappush(self._heap, (at, self._serial, key))
+            self.drop(key)
+        self._due[key] = at
+        keys = self._keys.get(at)
+        if keys is None:
+            keys = self._keys[at] = {}
+            heapq.heappush(self._moments, at)
+        keys[key] = priority
         self._arm()
 
     def drop(self, key: K) -> None:
         """Forget a key."""
-        self._entries.pop(key, None)
-        if len(self._heap) > 2 * len(self._entries) + _SLACK:
-            self._heap = [item for item in self._heap if self._is_live(item)]
-            heapq.heapify(self._heap)
+        at = self._due.pop(key, None)
+        if at is None:
+            return
+        keys = self._keys[at]
+        del keys[key]
+        if not keys:
+            del self._keys[at]
+            if len(self._moments) > 2 * len(self._keys) + _SLACK:
+                self._moments = sorted(self._keys)  # which is a heap
 
     def stop(self) -> None:
         """Forget all keys and the timer."""
-        self._entries.clear()
-        self._heap.clear()
+        self._due.clear()
+        self._keys.clear()
+        self._moments.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _is_live(self, item: tuple[float, int, K]) -> bool:
-        entry = self._entries.get(item[2])
-        return entry is not None and entry[1] == item[1]
-
     def _arm(self) -> None:
         if self._timer is not None:
-            if self._set_for <= self._heap[0][0]:
+            if self._set_for <= self._moments[0]:
                 return
             self._timer.cancel()
-        self._set_for = self._heap[0][0]
+        self._set_for = self._moments[0]
         self._timer = asyncio.get_running_loop().create_task(self._tick(), name="delays")
 
     async def _tick(self) -> None:
-        while self._heap:
-            self._set_for = self._heap[0][0]
+        while self._moments:
+            self._set_for = self._moments[0]
             wait = self._set_for - self._clock()
             if wait > 0:
                 await self._sleep(wait)
                 continue
-            item = heapq.heappop(self._heap)
-            if self._is_live(item):
-                _, _, priority = self._entries.pop(item[2])
-                self._add(item[2], priority)
+            for key, priority in self._keys.pop(heapq.heappop(self._moments), {}).items():
+                del self._due[key]
+                self._add(key, priority)
         self._timer = None
 
 
