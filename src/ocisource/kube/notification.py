@@ -17,7 +17,7 @@ import msgspec
 
 from ocisource import logs, metrics
 from ocisource.kube import events, losses, resources
-from ocisource.net import backoff, redact
+from ocisource.net import backoff, names, redact
 from ocisource.wire import timestamps
 
 TIMEOUT = 5.0  # seconds for one POST
@@ -108,7 +108,10 @@ class Notifier:
         """Send events until cancelled."""
         timeout = aiohttp.ClientTimeout(total=TIMEOUT)
         async with aiohttp.ClientSession(
-            timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), trust_env=True
+            connector=aiohttp.TCPConnector(resolver=names.Resolver(names.LookUps(timeout=TIMEOUT))),
+            timeout=timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=True,
         ) as session:
             while True:
                 while not self._queue:

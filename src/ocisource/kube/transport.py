@@ -18,7 +18,7 @@ import yarl
 
 from ocisource import errors, metrics
 from ocisource.kube import config, logins
-from ocisource.net import proxy, sockets, socks, tls
+from ocisource.net import names, proxy, sockets, socks, tls
 
 CONNECTIONS = 256  # at once to one API server: workers, watches and the lease together
 CONNECT_TIMEOUT = 10.0  # seconds for TCP and TLS
@@ -68,6 +68,7 @@ class Transport:
         self._retired: set[_Pool] = set()
         self._is_closed = False
         self._sockets = sockets.Sockets(prepare=_probe)
+        self._look_ups = names.LookUps(timeout=CONNECT_TIMEOUT)
         self._proxy = (
             _proxy(cluster.proxy_url)
             if cluster.proxy_url
@@ -212,11 +213,16 @@ class Transport:
         connector: aiohttp.BaseConnector
         if self._proxy is not None and self._is_socks:
             connector = socks.Connector(
-                self._proxy, context=context, limit=CONNECTIONS, keepalive_timeout=KEEPALIVE
+                self._proxy,
+                context=context,
+                limit=CONNECTIONS,
+                keepalive_timeout=KEEPALIVE,
+                look_ups=self._look_ups,
             )
         else:
             connector = aiohttp.TCPConnector(
                 ssl=context,
+                resolver=names.Resolver(self._look_ups),
                 limit=CONNECTIONS,
                 keepalive_timeout=KEEPALIVE,
                 socket_factory=self._sockets.make,

@@ -11,6 +11,7 @@ import python_socks
 from aiohttp import client_proto, tracing
 from python_socks.async_ import asyncio as socks
 
+from ocisource.net import names
 from ocisource.net import proxy as proxies
 
 if TYPE_CHECKING:
@@ -33,8 +34,11 @@ class Connector(aiohttp.BaseConnector):
         context: ssl.SSLContext,
         keepalive_timeout: float,
         limit: int,
+        look_ups: names.LookUps | None = None,
     ) -> None:
+        """``look_ups`` find the proxy's own name; without them asyncio's do."""
         super().__init__(keepalive_timeout=keepalive_timeout, limit=limit)
+        self._look_ups = look_ups
         self._proxy = proxy
         self._context = context
 
@@ -73,7 +77,10 @@ class Connector(aiohttp.BaseConnector):
 
     async def proxy_hosts(self) -> Sequence[str]:
         """The names or addresses by which the proxy is tried, in turn."""
-        return (self._proxy.host,)
+        if self._look_ups is None:
+            return (self._proxy.host,)
+        found = await self._look_ups.look_up(self._proxy.host, self._proxy.port, socket.AF_UNSPEC)
+        return [each["host"] for each in found]
 
     async def _tunnel(self, host: str, port: int) -> socket.socket:
         """A socket whose other end is ``host:port``."""
