@@ -21,3 +21,18 @@ def test_every_metric_is_described_and_no_other() -> None:
 def test_the_series_per_object_are_off_by_default() -> None:
     """As the page says."""
     assert metrics.Metrics().reconcile_duration._labelnames == ("kind",)
+
+
+def test_a_scrape_prints_no_series_beside_those_that_are_described() -> None:
+    """The library would add the time at which each counter and histogram was made."""
+    observed = metrics.Metrics()
+    observed.reconcile_duration.labels("OCIRepository").observe(1.0)
+    observed.reconcile_total.labels(metrics.CONTROLLER, "success").inc()
+    printed = {
+        line.removeprefix("# TYPE ").split("{")[0].split(" ")[0]
+        for line in observed.exposition().decode().splitlines()
+        if not line.startswith("# HELP")
+    }
+    assert "controller_runtime_reconcile_total" in printed
+    assert "gotk_reconcile_duration_seconds_sum" in printed
+    assert [name for name in printed if name.endswith("_created")] == []
