@@ -1,7 +1,6 @@
 """Content that must never become an artifact; the last good one stays served."""
 
 import asyncio
-import errno
 import io
 import tarfile
 import tempfile
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from ocisource.source import incoming
 from ocisource.storage import store
 from tests.reconciler import world as worlds
 from tests.reconciler.world import World
@@ -136,14 +136,14 @@ async def test_a_layer_that_finds_no_room_on_its_way_is_a_failure_of_storage(
 ) -> None:
     """The registry is not to blame: the condition is StorageOperationFailed, and says where."""
 
-    class Full(tempfile.SpooledTemporaryFile[bytes]):
-        def write(self, _: object) -> int:
-            raise OSError(errno.ENOSPC, "No space left on device")
+    def full(**_: object) -> io.FileIO:
+        return io.FileIO("/dev/full", "r+")
 
     async with simulators.Simulator() as good, world.controller():
         good.add_image("podinfo", "latest", layers=[GOOD])
         with monkeypatch.context() as patched:
-            patched.setattr(tempfile, "SpooledTemporaryFile", Full)
+            patched.setattr(incoming, "MEMORY_BYTES", 0)
+            patched.setattr(tempfile, "TemporaryFile", full)
             await world.declare(url=f"oci://{good.host}/podinfo")
             obj = await world.failed("ArchiveOperationFailed")
         state = worlds.state(obj)

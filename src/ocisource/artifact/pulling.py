@@ -1,6 +1,7 @@
 """Pulling an artifact: resolve, fetch one layer, verify it, unpack it into a folder."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import dataclasses
 import os
@@ -126,8 +127,18 @@ async def fetched(
         image = await remote.image_of(there, digest, platform=chosen)
         layer = manifests.select_layer(image, media_type or None)
         watched = _Watched(there, layer.size, progress)
-        spool = pathlib.Path(tempfile.gettempdir())
-        with await source_pull.blob(watched, layer, spool_dir=spool, limits=limits) as file:
+        thread = concurrent.futures.ThreadPoolExecutor(1, "spool")
+        try:
+            file = await source_pull.blob(
+                watched,
+                layer,
+                spool_dir=pathlib.Path(tempfile.gettempdir()),
+                submit=thread.submit,
+                limits=limits,
+            )
+        finally:
+            thread.shutdown(wait=False)  # its disk may not answer
+        with file:
             yield Fetched(wanted, digest, image, layer, file)
 
 

@@ -161,6 +161,7 @@ class Fetcher:
                     remote,
                     layer,
                     spool_dir=self.publisher.spool_dir,
+                    submit=self.publisher.workers.submit,
                     limits=self.publisher.limits,
                 )
         return _Pulled(

@@ -2,18 +2,16 @@
 
 import contextlib
 import pathlib
-import tempfile
 import typing
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from ocisource import digest as digests
 from ocisource import errors
 from ocisource.archive import limits as archive_limits
 from ocisource.oci.grammar import manifest as manifests
-from ocisource.source import resolve
+from ocisource.source import incoming, resolve
 
 MAX_INDEX_DEPTH = 4  # indexes within indexes; real ones have one level
-SPOOL_BYTES = 4 << 20  # a layer up to this size stays in memory, a larger one goes to a file
 
 
 class Remote(typing.Protocol):
@@ -23,7 +21,7 @@ class Remote(typing.Protocol):
         """A manifest's descriptor and verified bytes."""
         ...
 
-    def blob(self, descriptor: manifests.Descriptor) -> AsyncIterator[bytes]:
+    def blob(self, descriptor: manifests.Descriptor) -> AsyncGenerator[bytes, None]:
         """A blob's bytes; raises ContentError at the end if they are not what was promised."""
         ...
 
@@ -60,28 +58,18 @@ async def blob(
     layer: manifests.Descriptor,
     *,
     spool_dir: pathlib.Path,
+    submit: incoming.Submit,
     limits: archive_limits.Limits,
 ) -> typing.BinaryIO:
     """The whole verified layer, positioned at its start; the caller closes it.
 
-    Raises LimitExceededError, before anything is fetched, for one that is too large; ContentError
-    if size or digest differ, RegistryError, TransportError, StorageError.
+    A large one is written into a file in ``spool_dir`` by the threads behind ``submit``. Raises
+    LimitExceededError, before anything is fetched, for one that is too large; ContentError if size
+    or digest differ, RegistryError, TransportError, StorageError.
     """
     archive_limits.check_packed(limits, layer.size)
-    try:
-        spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES, dir=str(spool_dir))  # noqa: SIM115
-    except OSError as error:
-        raise errors.StorageError(f"no temporary file in {spool_dir}: {error.strerror}") from error
-    with contextlib.ExitStack() as on_failure:
-        on_failure.callback(spool.close)
-        async for chunk in remote.blob(layer):
-            try:
-                spool.write(chunk)
-            except OSError as error:
-                raise errors.StorageError(
-                    f"failed to spool the layer in {spool_dir}: {error.strerror}; make room there, "
-                    "or name another folder in TMPDIR"
-                ) from error
-        spool.seek(0)
-        on_failure.pop_all()
-    return typing.cast("typing.BinaryIO", spool)
+    with incoming.Incoming(spool_dir, submit) as spool:
+        async with contextlib.aclosing(remote.blob(layer)) as chunks:
+            async for chunk in chunks:
+                await spool.write(chunk)
+        return await spool.finish()

@@ -36,6 +36,10 @@ class Workers:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._blocking, call)
 
+    def submit(self, call: Callable[[], T]) -> "concurrent.futures.Future[T]":
+        """Have a short blocking call made; for whoever has to know when it has really ended."""
+        return self._blocking.submit(call)
+
     async def finish(self, call: Callable[[], T]) -> T:
         """As block(), but a waiter that is cancelled is held until the call has ended.
 
