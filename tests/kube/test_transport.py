@@ -3,16 +3,20 @@
 import asyncio
 import contextlib
 import pathlib
+import re
+import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 from ocisource import errors
-from ocisource.kube import client, config, exchange, logins
+from ocisource.kube import client, config, exchange, failures, logins
 from tests.parts import certificates, ports, proxy
-from tests.simulators import proxies
+from tests.simulators import kubeapi, proxies
 
 
 @contextlib.asynccontextmanager
@@ -93,7 +97,8 @@ async def test_the_clusters_authority_is_trusted_and_no_other(
     async with serving(authority.server(), tmp_path) as port:
         assert await who(port, certificate_authority=trust(authority)) == ""
         for material in (trust(other), logins.Material()):
-            with pytest.raises(errors.TLSError, match="certificate of the API server 127"):
+            told = r"certificate of the API server 127.*: .*; certificate-authority in the kubeco"
+            with pytest.raises(errors.TLSError, match=told):
                 await who(port, certificate_authority=material)
         assert await who(port, is_insecure=True) == ""
 
@@ -104,7 +109,7 @@ async def test_the_expected_name_can_be_another_than_the_address(
     """``tls-server-name``."""
     async with serving(authority.server("kubernetes"), tmp_path) as port:
         material = trust(authority)
-        with pytest.raises(errors.TLSError):
+        with pytest.raises(errors.TLSError, match="; --tls-server-name says which name"):
             await who(port, certificate_authority=material)
         name = "kubernetes"
         assert await who(port, certificate_authority=material, tls_server_name=name) == ""
@@ -239,3 +244,118 @@ async def test_a_socks5_proxy_is_used_when_the_kubeconfig_names_one(
         with pytest.raises(errors.NotSentError) as caught:
             await who(port, **options | {"proxy_url": wrong})
         assert "wrong" not in str(caught.value)
+
+
+async def test_a_certificate_that_is_over_is_told(
+    authority: certificates.Authority, tmp_path: pathlib.Path
+) -> None:
+    """The server's: with what to look at."""
+    over = authority.server(is_expired=True)
+    async with serving(over, tmp_path) as port:
+        told = "certificate has expired; renew it on the server, or set this machine's clock"
+        with pytest.raises(errors.TLSError, match=told):
+            await who(port, certificate_authority=trust(authority))
+
+
+@contextlib.contextmanager
+def refusing(
+    pair: certificates.Pair,
+    folder: pathlib.Path,
+    *,
+    client_authority: certificates.Authority,
+    newest: ssl.TLSVersion,
+) -> Iterator[int]:
+    """A server that takes certificates of one authority and says so in time; yields its port."""
+    files = pair.write(folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    context.maximum_version = newest
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=client_authority.certificate_pem.decode())
+    with socket.create_server((ports.LOOPBACK, 0)) as listener:
+
+        def refuse() -> None:
+            # A request that is lost is sent once more.
+            with contextlib.suppress(OSError):  # the end of the listener
+                while True:
+                    _refuse(listener.accept()[0], context)
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _refuse(plain: socket.socket, context: ssl.SSLContext) -> None:
+    """End a handshake with an alert that certainly arrives."""
+    with context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False) as served:
+        with contextlib.suppress(ssl.SSLError):
+            served.do_handshake()
+        # Whoever closes with something left unread takes back what was sent.
+        served.shutdown(socket.SHUT_WR)
+        while socket.socket.recv(served, 1 << 16):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("shows", "newest"),
+    [
+        ("none", ssl.TLSVersion.TLSv1_3),  # of old it is an alert of no particular reason
+        ("expired", ssl.TLSVersion.TLSv1_2),
+        ("expired", ssl.TLSVersion.TLSv1_3),
+        ("another authority's", ssl.TLSVersion.TLSv1_2),
+        ("another authority's", ssl.TLSVersion.TLSv1_3),
+    ],
+)
+async def test_a_server_that_refuses_our_certificate_is_told(
+    shows: str,
+    newest: ssl.TLSVersion,
+    authority: certificates.Authority,
+    tmp_path: pathlib.Path,
+) -> None:
+    """In words of ours rather than of OpenSSL's source, during the handshake and after it."""
+    pair = {
+        "none": None,
+        "expired": authority.client("bot", is_expired=True),
+        "another authority's": certificates.Authority.create("another").client("bot"),
+    }[shows]
+    login = logins.MaterialLogin()
+    if pair is not None:
+        login = shown(pair.write(tmp_path / "client"), [0.0])
+    server = refusing(
+        authority.server(), tmp_path / "server", client_authority=authority, newest=newest
+    )
+    with server as port, pytest.raises(errors.TLSError) as caught:
+        await who(port, certificate_authority=trust(authority), login_source=login)
+    assert re.fullmatch(
+        rf"the API server 127\.0\.0\.1:{port} does not take the client certificate: [a-z ]+",
+        str(caught.value),
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "does not take the client certificate: certificate"),
+        ("SSLV3_ALERT_CERTIFICATE_EXPIRED", "the client certificate: certificate expired"),
+        ("SSLV3_ALERT_BAD_RECORD_MAC", "connection to the API server here: a broken record"),
+    ],
+)
+def test_a_refusal_that_comes_late_is_told_apart(reason: str, told: str) -> None:
+    """TLS 1.3 has the server look at our certificate after the handshake."""
+    alert = ssl.SSLError(1, "a broken record")
+    alert.reason = reason
+    late = aiohttp.ClientOSError(1, "a broken record")
+    late.__cause__ = alert
+    with pytest.raises(errors.TransportError, match=told), failures.translated("here"):
+        raise late
+
+
+async def test_a_server_without_tls_is_told(server: kubeapi.KubeAPI) -> None:
+    """With what to look at."""
+    port = int(server.url.rpartition(":")[2])
+    with pytest.raises(errors.TLSError, match="no TLS is spoken there; is it the right port, or"):
+        await who(port)

@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import os
 import socket
-import typing
 import urllib.parse
 from collections.abc import AsyncIterator, Mapping
 
@@ -17,7 +16,7 @@ import aiohttp
 import yarl
 
 from ocisource import errors, metrics
-from ocisource.kube import config, logins
+from ocisource.kube import config, failures, logins
 from ocisource.net import names, proxy, sockets, socks, tls
 
 CONNECTIONS = 256  # at once to one API server: workers, watches and the lease together
@@ -107,7 +106,7 @@ class Transport:
         pool.users += 1
         code = "<error>"
         try:
-            with _translated(self.host):
+            with failures.translated(self.host):
                 async with pool.session.request(
                     call.method,
                     self._url(call),
@@ -252,41 +251,3 @@ def _probe(made: socket.socket) -> None:
     ):
         if hasattr(socket, option):
             made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-
-
-@contextlib.contextmanager
-def _translated(host: str) -> typing.Iterator[None]:
-    try:
-        yield
-    except aiohttp.ClientConnectorCertificateError as exc:
-        reason = getattr(exc.certificate_error, "verify_message", "") or "not trusted"
-        raise errors.TLSError(f"certificate of the API server {host}: {reason}") from exc
-    except aiohttp.ClientProxyConnectionError as exc:
-        raise errors.NotSentError(
-            f"cannot connect to the proxy {exc.host}:{exc.port} for the API server {host}: "
-            f"{_reason(exc)}"
-        ) from exc
-    except aiohttp.ClientHttpProxyError as exc:
-        # Its own text shows a URL, and a reason that may be anything.
-        raise errors.NotSentError(
-            f"the proxy for the API server {host} answered with HTTP status {exc.status}"
-        ) from exc
-    except aiohttp.ClientConnectorSSLError as exc:
-        raise errors.TLSError(f"TLS with the API server {host}: {exc.os_error}") from exc
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
-        raise errors.NotSentError(
-            f"cannot connect to the API server {host}: {_reason(exc)}"
-        ) from exc
-    except TimeoutError as exc:
-        raise errors.DeadlineError(f"the API server {host} did not answer in time") from exc
-    except (aiohttp.ClientError, ConnectionError) as exc:
-        reason = str(exc) or type(exc).__name__
-        raise errors.TransportError(f"connection to the API server {host}: {reason}") from exc
-
-
-def _reason(exc: BaseException) -> str:
-    """Why no connection was made; asyncio's own text repeats the address."""
-    number = getattr(exc, "errno", None) or 0
-    # A failed look-up has a negative number.
-    text = os.strerror(number).lower() if number > 0 else getattr(exc, "strerror", None)
-    return text or "connect timeout"
