@@ -7,9 +7,10 @@ import os
 import pathlib
 import resource
 import shutil
+import sqlite3
 import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from cryptography import x509
@@ -84,6 +85,42 @@ class TestFullDisk:
             await store.Store.open(tmp_path / "store.db")
         assert str(found.value).startswith(f"cannot open {tmp_path / 'store.db'}: ")
         assert str(found.value).endswith(": the disk is full: make room, then start again")
+
+    @pytest.mark.parametrize(
+        ("error", "told"),
+        [
+            (
+                sqlite3.OperationalError("database or disk is full"),
+                "database or disk is full: make room, then start again",
+            ),
+            (
+                PermissionError(errno.EACCES, "Permission denied"),
+                (
+                    "Permission denied: it is another user's; run as that one, or choose another "
+                    "--data-dir"
+                ),
+            ),
+        ],
+    )
+    async def test_is_told_once_and_apart_from_a_strangers_file(
+        self,
+        tmp_path: pathlib.Path,
+        monkeypatch: pytest.MonkeyPatch,
+        error: Exception,
+        told: str,
+    ) -> None:
+        """With what to do."""
+
+        def fail(*_: object, **__: object) -> NoReturn:
+            raise error
+
+        usage = shutil.disk_usage(tmp_path)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+        monkeypatch.setattr(sqlite3, "connect", fail)
+        monkeypatch.setattr(os, "open", fail)
+        with pytest.raises(errors.StorageError) as found:
+            await store.Store.open(tmp_path / "store.db")
+        assert str(found.value) == f"cannot open {tmp_path / 'store.db'}: {told}"
 
     async def test_needs_no_new_kubeconfig(
         self, tmp_path: pathlib.Path, start: Starter, monkeypatch: pytest.MonkeyPatch

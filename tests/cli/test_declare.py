@@ -1,5 +1,6 @@
 """Manifests from files."""
 
+import errno
 import pathlib
 
 import pytest
@@ -32,6 +33,29 @@ def test_the_same_file_given_twice_counts_once(tmp_path: pathlib.Path) -> None:
     """As with `-f folder -f folder/file`."""
     file = write(tmp_path / "1.yaml", ("a", "x"), ("b", "x"))
     assert [each.name for each in declare.read([tmp_path, file])] == ["a", "b"]
+
+
+def test_a_tab_is_told(tmp_path: pathlib.Path) -> None:
+    """With its line; the parser's own words would be about tokens."""
+    file = tmp_path / "tabs.yaml"
+    file.write_text("apiVersion: v1\nmetadata:\n\tname: a\n")
+    with pytest.raises(errors.UsageError) as caught:
+        declare.read([file])
+    assert str(caught.value) == f"{file}: line 3: a tab in the indentation; YAML takes spaces alone"
+
+
+def test_a_folder_that_nobody_lets_us_look_into_is_told(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a wrong argument."""
+
+    def closed(self: pathlib.Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(pathlib.Path, "is_dir", closed)
+    with pytest.raises(errors.UsageError) as caught:
+        declare.read([tmp_path])
+    assert str(caught.value) == f"{tmp_path}: Permission denied"
 
 
 @pytest.mark.parametrize("text", ["", "---\n---\n", "# nothing\n"])

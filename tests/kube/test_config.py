@@ -2,10 +2,11 @@
 
 import asyncio
 import base64
+import errno
 import json
 import os
 import pathlib
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -125,6 +126,34 @@ def test_no_error_quotes_the_file(tmp_path: pathlib.Path) -> None:
     with pytest.raises(errors.UsageError, match="is not YAML in line") as caught:
         config.load(path, environ={})
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_tab_in_a_kubeconfig_is_told(tmp_path: pathlib.Path) -> None:
+    """The usual reason why a file that looks right is none."""
+    path = tmp_path / "config"
+    path.write_text("users:\n\t- user: {token: s3cret}\n")
+    with pytest.raises(errors.UsageError, match="in line 2: a tab in the indentation") as caught:
+        config.load(path, environ={})
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_kubeconfig_that_nobody_lets_us_look_for_is_told(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is named; a home that is somebody else's has none for us."""
+
+    def closed(self: pathlib.Path, *_: object, **__: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(pathlib.Path, "stat", closed)
+    monkeypatch.setattr(pathlib.Path, "open", closed)
+    path = tmp_path / "config"
+    for named, environ in ((path, {}), (None, {"KUBECONFIG": str(path)})):
+        with pytest.raises(errors.UsageError) as caught:
+            config.load(named, environ=environ)
+        assert str(caught.value) == f'kubeconfig "{path}": Permission denied'
+    with pytest.raises(errors.UsageError, match="no Kubernetes configuration found"):
+        config.load(environ={"HOME": str(tmp_path)})
 
 
 def test_a_kubeconfig_that_is_not_there_is_told(tmp_path: pathlib.Path) -> None:

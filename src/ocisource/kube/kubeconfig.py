@@ -5,6 +5,7 @@ a value wins and missing ones are passed over; else ``~/.kube/config`` (client-g
 ``tools/clientcmd``). No error quotes a file's content, because it holds credentials.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import yaml
 
 from ocisource import errors
+from ocisource.wire import yamltext
 
 MAX_FILE_BYTES = 16 * 1024 * 1024  # of a kubeconfig file
 
@@ -23,20 +25,29 @@ Document = dict[str, typing.Any]
 def find_files(path: pathlib.Path | None, environ: Mapping[str, str]) -> tuple[pathlib.Path, ...]:
     """The kubeconfig files that apply; raises UsageError for a named file that is not there."""
     if path is not None:
-        if not path.exists():
+        if not _may_be_there(path):
             raise errors.UsageError(f'kubeconfig "{path}": no such file')
         return (path,)
     if listed := environ.get("KUBECONFIG", ""):
         named = [pathlib.Path(part) for part in listed.split(os.pathsep) if part]
-        found = tuple(file for file in named if file.exists())  # a pipe or /dev/null too
+        found = tuple(file for file in named if _may_be_there(file))
         if not found:
             raise errors.UsageError(f'KUBECONFIG names no file that exists: "{listed}"')
         return found
     if home := environ.get("HOME", ""):
         usual = pathlib.Path(home) / ".kube" / "config"
-        if usual.is_file():
-            return (usual,)
+        with contextlib.suppress(OSError):  # a home that is somebody else's has none for us
+            if usual.is_file():
+                return (usual,)
     return ()
+
+
+def _may_be_there(path: pathlib.Path) -> bool:
+    """Whether there is such a file, be it a pipe or /dev/null, or nobody lets us look."""
+    try:
+        return path.exists()
+    except OSError:
+        return True  # read() says why it cannot be had
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,6 +71,8 @@ def read(path: pathlib.Path) -> Document:
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
+        if mark and yamltext.has_tab(text.decode(errors="replace"), line=mark.line):
+            where += ": a tab in the indentation; YAML takes spaces alone"
         # The error's own text would quote the file, which holds credentials.
         raise errors.UsageError(f'kubeconfig "{path}" is not YAML{where}') from exc
     if document is None:

@@ -246,12 +246,15 @@ def _advice(error: Exception, folder: pathlib.Path | None) -> str:
     """What to do about a data file that cannot be opened."""
     if folder is None:
         return ""
+    if isinstance(error, PermissionError):
+        return ": it is another user's; run as that one, or choose another --data-dir"
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
         return f": {REMEDY}"
     # SQLite calls what does not fit an I/O error.
     with contextlib.suppress(OSError):
         if shutil.disk_usage(folder).free < _SPACE_BYTES:
-            return ": the disk is full: make room, then start again"
+            full = "" if "full" in str(error) else ": the disk is full"
+            return f"{full}: make room, then start again"
     return ""
 
 

@@ -16,6 +16,7 @@ import yaml
 from ocisource import errors
 from ocisource.api import meta, ocirepository
 from ocisource.kube import client, patch, resources
+from ocisource.wire import yamltext
 
 MAX_FILE_BYTES = 4 << 20  # of one manifest file
 _DEPTH_MAX = 200  # levels; a manifest has a dozen
@@ -125,13 +126,16 @@ def resource_of(declared: Declared) -> resources.Resource[meta.PartialObjectMeta
 
 
 def _files(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    if path.is_dir():
+    try:
+        if not path.is_dir():
+            yield path
+            return
         files = sorted(each for each in path.iterdir() if each.suffix in _SUFFIXES)
-        if not files:
-            raise errors.UsageError(f"{path}: no .yaml, .yml or .json file in this folder")
-        yield from files
-    else:
-        yield path
+    except OSError as error:
+        raise errors.UsageError(f"{path}: {error.strerror}") from error
+    if not files:
+        raise errors.UsageError(f"{path}: no .yaml, .yml or .json file in this folder")
+    yield from files
 
 
 def _documents(file: pathlib.Path) -> Iterator[Declared]:
@@ -140,7 +144,7 @@ def _documents(file: pathlib.Path) -> Iterator[Declared]:
         _check_depth(text)
         documents = [each for each in yaml.load_all(text, yaml.CSafeLoader) if each is not None]
     except yaml.YAMLError as error:
-        raise errors.UsageError(f"{file}: {_place(error)}") from error
+        raise errors.UsageError(f"{file}: {_place(error, text)}") from error
     except ValueError as error:  # such as a date that is none
         raise errors.UsageError(f"{file}: cannot be read: {error}") from error
     for document in documents:
@@ -189,7 +193,9 @@ def _checked(document: object, file: pathlib.Path) -> Declared:
     return Declared(document, file)
 
 
-def _place(error: yaml.YAMLError) -> str:
+def _place(error: yaml.YAMLError, text: str) -> str:
     mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or "not YAML"
-    return f"line {mark.line + 1}: {problem}" if mark is not None else str(problem)
+    problem = str(getattr(error, "problem", None) or "not YAML")
+    if mark is None:
+        return problem
+    return f"line {mark.line + 1}: {yamltext.advice(problem, text, line=mark.line)}"
