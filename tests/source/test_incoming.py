@@ -15,7 +15,7 @@ import pytest
 from ocisource import digest as digests
 from ocisource import errors
 from ocisource.archive import limits
-from ocisource.oci import manifest as manifests
+from ocisource.oci.grammar import manifest as manifests
 from ocisource.source import incoming, pull
 from tests.simulators import faketime
 
