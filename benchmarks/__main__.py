@@ -11,6 +11,7 @@ import sys
 # Name -> what it measures; a name is a module beside this file.
 BENCHMARKS = {
     "pipeline": "packing a layer, against gunzip + gzip + sha256 and against tarfile + gzip",
+    "compressors": "the two compressors alone, against zlib 6",
     "fileserver": "serving artifacts, against nginx",
     "registry": "requests to registries, against bare aiohttp",
     "apiserver": "the embedded API, against kube-apiserver with etcd",

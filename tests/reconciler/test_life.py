@@ -3,7 +3,7 @@
 import pytest
 
 from ocisource.api import ocirepository
-from ocisource.archive import packer
+from ocisource.archive import compressors
 from tests.reconciler import world as worlds
 from tests.reconciler.world import World
 
@@ -292,7 +292,7 @@ async def test_an_artifact_rebuilt_by_another_compressor_is_no_new_artifact(
         before = await world.ready()
         await world.event("NewArtifact")
         stored = world.stored(before)
-        monkeypatch.setattr(packer, "LEVEL", 3)
+        monkeypatch.setattr(compressors, "fast", compressors.portable)
         path = world.path(before)
         path.chmod(0o600)
         path.write_bytes(b"x")  # the store's only copy, so that it must be packed again

@@ -24,6 +24,7 @@ from ocisource import errors
 from ocisource.archive import (
     arrange,
     compression,
+    compressors,
     normalise,
     packer,
     sourceignore,
@@ -75,7 +76,12 @@ class _Job:
             yield window
 
     def packer(self) -> packer.Packer:
-        return packer.Packer(self.write, limits=self.limits, is_cancelled=self.is_cancelled)
+        return packer.Packer(
+            self.write,
+            compressor=compressors.fast(),
+            limits=self.limits,
+            is_cancelled=self.is_cancelled,
+        )
 
 
 def repack(

@@ -5,7 +5,8 @@ A directory's entry ``.`` comes first, then everything below in the order of a w
 neither a directory nor a regular file is left out. A single file is packed as if it lay in a
 directory of mode 0700.
 
-Ignore patterns are those of the command line; ``.sourceignore`` files are not read.
+Ignore patterns are those of the command line; ``.sourceignore`` files are not read. The same tree
+gives the same bytes on every CPU.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ocisource import digest, errors
-from ocisource.archive import gitignore, packer, sourceignore, ustar
+from ocisource.archive import compressors, gitignore, packer, sourceignore, ustar
 from ocisource.archive.limits import Limits
 from ocisource.archive.repack import Packed
 
@@ -46,7 +47,13 @@ def pack_path(
     Raises UsageError for a path that is missing or cannot be read, AbandonedError.
     """
     build = _Build(
-        packer.Packer(write, limits=_UNBOUNDED, is_cancelled=is_cancelled, tar=tar),
+        packer.Packer(
+            write,
+            compressor=compressors.portable(),
+            limits=_UNBOUNDED,
+            is_cancelled=is_cancelled,
+            tar=tar,
+        ),
         is_following=is_following,
     )
     scope = gitignore.Rules(sourceignore.parse_list(ignore)).root()

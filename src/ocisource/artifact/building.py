@@ -1,7 +1,7 @@
 """Building an artifact: a folder or a file becomes a reproducible ``.tar.gz``.
 
 The tar stream is what ``flux build artifact`` makes of the same tree, byte for byte; the packed
-bytes differ, because another compressor makes them.
+bytes differ, because another compressor makes them. They are the same on every CPU.
 """
 
 import asyncio
