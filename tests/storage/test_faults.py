@@ -12,7 +12,7 @@ import pytest
 
 from ocisource import digest as digests
 from ocisource import errors
-from ocisource.storage import blobs, store
+from ocisource.storage import blobs, index, store
 from tests.storage import shelf
 
 _OLD, _NEW = digests.Digest.of(b"old"), digests.Digest.of(b"new")
@@ -189,6 +189,104 @@ def test_a_commit_that_fails_puts_the_old_file_back(
     assert (broken.root / shelf.PATH).read_bytes() == b"old"
     assert not (broken.root / shelf.OTHER).exists()
     assert shelf.leftovers(broken) == []
+
+
+class _FullIndex(_Connection):
+    """A connection on a disk without room for a change."""
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        if statement.startswith(("INSERT", "DELETE")):
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return self._real.execute(statement, *values)
+
+
+@pytest.fixture
+def full(local: store.LocalStore) -> Iterator[Callable[[], None]]:
+    """Lets nothing more be recorded, until the end of the test."""
+    records = local._place.index
+    real = records._connection
+
+    def fill() -> None:
+        records._connection = _FullIndex(real)  # type: ignore[assignment]
+
+    yield fill
+    records._connection = real
+
+
+def test_a_full_disk_can_be_made_room_on(local: store.LocalStore, full: Callable[[], None]) -> None:
+    """Superseded files go, and all of a deleted object, before anything has to be recorded."""
+    shelf.put(local, b"old", f"{shelf.FOLDER}/1.tar.gz")
+    shelf.put(local, b"new")
+    shelf.put(local, b"other", shelf.OTHER)
+    full()
+    text = "the store's index: database or disk is full; free some space in the store$"
+    with pytest.raises(errors.StorageError, match=text):
+        local.collect(shelf.FOLDER, current=shelf.PATH, ttl=-1, records=1)
+    assert len(shelf.blobs(local)) == 2
+    with pytest.raises(errors.StorageError, match=text):
+        local.remove_all(shelf.FOLDER)
+    assert [path.read_bytes() for path in shelf.blobs(local)] == [b"other"]
+    assert not (local.root / shelf.FOLDER).exists()
+    assert shelf.leftovers(local) == []
+
+
+def test_a_file_that_is_well_is_well_on_a_full_disk_too(
+    local: store.LocalStore, full: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """That a replacement is confirmed can be recorded later: no reason to fetch it again."""
+    shelf.put(local, b"old")
+    shelf.put(local, b"new")
+    full()
+    assert local.check(shelf.PATH, _NEW) is store.Health.OK
+    assert [record.getMessage() for record in caplog.records] == [
+        f"what is known of '{shelf.PATH}' cannot be recorded: database or disk is full"
+    ]
+
+
+def _fill_while_there_are_leftovers(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path) -> None:
+    real = index._connect
+
+    def connect(path: pathlib.Path) -> sqlite3.Connection:
+        if any(folder.iterdir()):
+            raise sqlite3.OperationalError("database or disk is full")
+        return real(path)
+
+    monkeypatch.setattr(index, "_connect", connect)
+
+
+def test_a_disk_full_of_a_crash_s_leftovers_is_no_reason_not_to_start(
+    local: store.LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are removed where the index has no room; only if nobody else has the store."""
+    shelf.put(local, b"old")
+    tmp = local._place.tmp
+    (tmp / "half-written").write_bytes(b"x")
+    local.sweep()
+    (tmp / "half-written").write_bytes(b"x")
+    _fill_while_there_are_leftovers(monkeypatch, tmp)
+    with pytest.raises(errors.StorageError, match="the store's index: database or disk is full"):
+        shelf.create(local.root)
+    assert list(tmp.iterdir()) == [tmp / "half-written"]
+    local.close()
+    again = shelf.create(local.root)
+    assert again.check(shelf.PATH, _OLD) is store.Health.OK
+    assert list(tmp.iterdir()) == []
+    again.close()
+
+
+def test_a_disk_full_of_other_things_is_told_at_the_start(
+    local: store.LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing to remove, the message says what is wrong."""
+    elsewhere = local.root / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "large").touch()
+    _fill_while_there_are_leftovers(monkeypatch, elsewhere)
+    local.close()
+    with pytest.raises(errors.StorageError, match="the store's index: database or disk is full"):
+        shelf.create(local.root)
 
 
 @pytest.mark.parametrize("number", [errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP])

@@ -103,3 +103,20 @@ def test_content_without_a_link_left_is_copied_and_restore_says_so(
     """Restoring content that is not there is refused, not half done."""
     shelf.put(local, b"new")
     assert placement.restore(local._place, shelf.PATH, _NEWER) is False
+
+
+def test_an_object_that_goes_takes_its_unconfirmed_contents_along(
+    local: store.LocalStore, clock: shelf.Clock
+) -> None:
+    """Deleted or collected before a status named the new content: neither content stays."""
+    shelf.put(local, b"old")
+    shelf.put(local, b"new")
+    local.remove_all(shelf.FOLDER)
+    assert shelf.blobs(local) == []
+    shelf.put(local, b"old")
+    shelf.put(local, b"new")
+    current = f"{shelf.FOLDER}/current.tar.gz"
+    clock.now += 1
+    shelf.put(local, b"newer", current)
+    assert local.collect(shelf.FOLDER, current=current, ttl=0, records=1) == (shelf.PATH,)
+    assert len(shelf.blobs(local)) == 1

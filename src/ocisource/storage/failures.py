@@ -18,6 +18,9 @@ _HINTS = {
     errno.ENFILE: "raise the system's limit of open files",
 }
 
+# SQLite's words for the same.
+_NUMBERS = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
+
 
 @contextlib.contextmanager
 def reported(action: str) -> Iterator[None]:
@@ -27,7 +30,9 @@ def reported(action: str) -> Iterator[None]:
     except OSError as exc:
         raise errors.StorageError(f"{action}: {cause(exc)}") from exc
     except sqlite3.Error as exc:
-        raise errors.StorageError(f"{action}: the store's index: {exc}") from exc
+        hint = _HINTS.get(_NUMBERS.get(getattr(exc, "sqlite_errorcode", 0), 0))
+        text = f"{action}: the store's index: {exc}"
+        raise errors.StorageError(f"{text}; {hint}" if hint else text) from exc
 
 
 def cause(exc: OSError) -> str:

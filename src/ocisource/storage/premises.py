@@ -1,15 +1,18 @@
 """What the parts of a local store share: its folders, its contents, its index, its lock."""
 
 import dataclasses
+import os
+import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from ocisource import digest as digests
 from ocisource import errors
-from ocisource.storage import blobs, index, integrity, paths
+from ocisource.storage import blobs, index, integrity, leftovers, paths
 
 _FOLDER_MODE = 0o700
+_INDEX = "index.db"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,12 +39,12 @@ class Premises:
     @property
     def tmp(self) -> Path:
         """Where files are written before they have a name."""
-        return self.own / "tmp"
+        return self.own / leftovers.TMP
 
     @property
     def trash(self) -> Path:
         """Where folders go that are being removed."""
-        return self.own / "trash"
+        return self.own / leftovers.TRASH
 
     def reclaim(self, content: digests.Digest) -> bool:
         """Remove content that no name links to, unless a status may still name it."""
@@ -57,7 +60,7 @@ def opened(
     Raises OSError, sqlite3.Error, and StorageError for a link in place of a folder.
     """
     own = root / paths.OWN
-    for folder in (own, own / "tmp", own / "trash", own / "blobs"):
+    for folder in (own, own / leftovers.TMP, own / leftovers.TRASH, own / "blobs"):
         if folder.is_symlink():
             # What lies in these is swept: it must be nobody else's.
             raise errors.StorageError(
@@ -68,4 +71,26 @@ def opened(
     contents = blobs.Blobs(own / "blobs", ledger)
     for folder in (own / "blobs", own, root):
         paths.flush(folder)
-    return Premises(root, contents, index.Index(own / "index.db"), ledger, token, clock)
+    return Premises(root, contents, _index(own, token), ledger, token, clock)
+
+
+def _index(own: Path, token: str) -> index.Index:
+    try:
+        return index.Index(own / _INDEX)
+    except sqlite3.OperationalError:
+        # The disk may be full of what a crash left, and without the index it would stay full.
+        if not _is_cleared(own, token):
+            raise
+    return index.Index(own / _INDEX)
+
+
+def _is_cleared(own: Path, token: str) -> bool:
+    """Whether there were leftovers to remove, and nobody else who may be at work with them."""
+    try:
+        descriptor = leftovers.claim(own)
+    except (errors.StorageError, OSError):
+        return False
+    try:
+        return leftovers.clear(own, token=token) > 0
+    finally:
+        os.close(descriptor)

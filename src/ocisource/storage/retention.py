@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import pathlib
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from ocisource import digest as digests
 from ocisource import errors
 from ocisource.storage import index, paths, placement, premises
 
@@ -37,7 +39,6 @@ def collect(
             for name in _names(descriptor)
             if (path := f"{folder}/{name}")
         }
-        _forget(place, recorded.keys() - present.keys() - {current})
         doomed = rule(dict(list(present.items())[:max_files]))
         if current in present:
             _lead_back(current, descriptor)
@@ -46,6 +47,7 @@ def collect(
                 raise errors.StorageError("context deadline exceeded")
             with place.lock:
                 _delete(place, present[path], descriptor)
+        _forget(place, recorded.keys() - present.keys() - {current})
         return doomed
 
 
@@ -93,15 +95,25 @@ def _delete(place: premises.Premises, file: index.StoredFile, folder: int) -> No
     for spent in (name, name + _LOCK_SUFFIX):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(spent, dir_fd=folder)
-    place.index.delete([file.path])
+    replaced = _replaced(place, [file.path])
+    # Before the record goes: on a full disk nothing can be recorded until something is removed.
     place.reclaim(file.digest)
+    place.index.delete([file.path])
+    for content in {file.digest, *replaced}:
+        place.reclaim(content)
+
+
+def _replaced(place: premises.Premises, files: Iterable[str]) -> set[digests.Digest]:
+    """Contents that were at these paths before or after a replacement nobody confirmed."""
+    pairs = [pair for path in files for pair in place.index.replacements(path)]
+    return {content for pair in pairs for content in pair}
 
 
 def remove_all(place: premises.Premises, folder: str) -> bool:
     """Remove a folder; see LocalStore.remove_all. Raises OSError and sqlite3.Error."""
     parent, name = paths.divide(folder)
     trash = place.trash / secrets.token_hex(8)
-    with place.lock:
+    with contextlib.ExitStack() as after, place.lock:
         records = place.index.folder(folder)
         try:
             with paths.folder(place.root, parent) as descriptor:
@@ -109,11 +121,19 @@ def remove_all(place: premises.Premises, folder: str) -> bool:
             is_found = True
         except FileNotFoundError:
             is_found = False
+        # Also if the records cannot be deleted: a full disk has room for that only then.
+        contents = {record.digest for record in records.values()} | _replaced(place, records)
+        after.callback(_destroy, place, trash, contents)
         place.index.delete(records)
-    if is_found and trash.is_dir() and not trash.is_symlink():
-        shutil.rmtree(trash)
-    elif is_found:
-        trash.unlink()
-    for content in {record.digest for record in records.values()}:
-        place.reclaim(content)
     return is_found
+
+
+def _destroy(
+    place: premises.Premises, trash: pathlib.Path, contents: Iterable[digests.Digest]
+) -> None:
+    if trash.is_dir() and not trash.is_symlink():
+        shutil.rmtree(trash)
+    else:
+        trash.unlink(missing_ok=True)
+    for content in contents:
+        place.reclaim(content)

@@ -15,8 +15,10 @@ All raise StorageError, also for a path that is not a name inside the store.
 
 import enum
 import errno
+import logging
 import os
 import secrets
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -36,6 +38,8 @@ from ocisource.storage import (
     staging,
     upkeep,
 )
+
+_log = logging.getLogger(__name__)
 
 StoredFile = index.StoredFile
 
@@ -184,7 +188,12 @@ class LocalStore:
         with failures.reported(f"failed to check '{path}'"):
             if found != wanted and not self._restored(path, wanted=wanted, found=found):
                 return Health.ALTERED
+        try:
             self._confirm(path, wanted=wanted, size=size)
+        except (OSError, sqlite3.Error) as exc:
+            # A disk that is full, say, takes no record, but the file is well; the next check
+            # tries again.
+            _log.warning("what is known of '%s' cannot be recorded: %s", path, exc)
         return Health.OK
 
     def is_vouched(self, path: str, wanted: digests.Digest) -> bool:

@@ -1,15 +1,12 @@
 """Work on the store as a whole: leftovers of a crash, and the slow reading of everything."""
 
-import fcntl
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ocisource import digest as digests
-from ocisource import errors
-from ocisource.storage import paths, premises
+from ocisource.storage import leftovers, paths, premises
 
 _log = logging.getLogger(__name__)
 
@@ -25,18 +22,8 @@ class Upkeep:
 
     def claim(self) -> None:
         """Be the only process that writes here until close(); raises StorageError and OSError."""
-        if self._lock_file is not None:
-            return
-        descriptor = os.open(self._place.own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            os.close(descriptor)
-            raise errors.StorageError(
-                f"the store '{self._place.root}' is in use by another process; "
-                "stop it or give each its own --storage-path"
-            ) from exc
-        self._lock_file = descriptor
+        if self._lock_file is None:
+            self._lock_file = leftovers.claim(self._place.own)
 
     def close(self) -> None:
         """Let others write."""
@@ -50,25 +37,13 @@ class Upkeep:
         Returns how many files and folders were removed. Raises OSError and sqlite3.Error.
         """
         with self._place.lock:
-            leftovers = [*self._temporary(), *self._place.trash.iterdir()]
-            for leftover in leftovers:
-                if leftover.is_dir() and not leftover.is_symlink():
-                    shutil.rmtree(leftover)
-                else:
-                    leftover.unlink()
-            count = len(leftovers)
+            count = leftovers.clear(self._place.own, token=self._place.token)
             for folder, name in self._entries():
                 if paths.is_spare(name):
                     os.unlink(name, dir_fd=folder)
                     count += 1
             # Content that was just replaced may still be what a status names.
             return count + sum(map(self._place.reclaim, list(self._place.blobs.listed())))
-
-    def _temporary(self) -> Iterator[Path]:
-        """Files in tmp that this process is not writing itself."""
-        for path in self._place.tmp.iterdir():
-            if not path.name.startswith(self._place.token):
-                yield path
 
     def _entries(self) -> Iterator[tuple[int, str]]:
         for top, folders, files, descriptor in os.fwalk(self._place.root, follow_symlinks=False):
