@@ -306,11 +306,36 @@ async def test_a_link_that_cannot_be_made_is_told_and_harms_nothing_else(
             await world.request("podinfo", "again")
             obj = await world.until(lambda o: o.status.last_handled_reconcile_at == "again")
             assert obj.status.url == ""
-    async with world.controller():
-        await world.push("podinfo", "latest", {"new.yaml": b"new"})
+    async with world.controller():  # nothing new is needed for it
         await world.request("podinfo", "healed")
         obj = await world.until(lambda o: o.status.last_handled_reconcile_at == "healed")
     assert obj.status.url.endswith("/podinfo/latest.tar.gz")
+    assert (world.path(obj).parent / "latest.tar.gz").resolve() == world.path(obj)
+
+
+@pytest.mark.parametrize("damage", ["removed", "pointed elsewhere", "replaced by a file"])
+async def test_a_latest_link_that_somebody_changed_is_put_right_by_the_next_run(
+    world: World, damage: str
+) -> None:
+    """Without a new artifact, a fetch, or a word in status."""
+    await world.push("podinfo", "latest", FILES)
+    async with world.controller():
+        await world.declare()
+        before = await world.ready()
+        latest = world.path(before).parent / "latest.tar.gz"
+        latest.unlink()
+        if damage == "pointed elsewhere":
+            latest.symlink_to("another.tar.gz")
+        elif damage == "replaced by a file":
+            latest.write_bytes(b"nonsense")
+        await world.request("podinfo", "look")
+        after = await world.until(lambda o: o.status.last_handled_reconcile_at == "look")
+        await world.event("ArtifactUpToDate")
+        told = {reason for _, reason, _ in await world.events()}
+    assert str(latest.readlink()) == world.path(before).name
+    assert (after.status.url, after.status.artifact) == (before.status.url, before.status.artifact)
+    # A file in the link's place is collected as any other.
+    assert told - {"GarbageCollectionSucceeded"} == {"NewArtifact", "ArtifactUpToDate"}
 
 
 async def test_unwatched_secrets_need_neither_list_nor_watch(

@@ -305,6 +305,23 @@ def test_latest_is_a_relative_link_to_the_newest(local: store.LocalStore) -> Non
     assert shelf.leftovers(local) == []
 
 
+def test_whether_the_latest_link_leads_to_a_file_is_told_without_raising(
+    local: store.LocalStore,
+) -> None:
+    """Missing, another's, no link, no folder, no name at all: all of these say no."""
+    shelf.put(local, b"hello")
+    latest = local.root / shelf.FOLDER / "latest.tar.gz"
+    assert not local.is_latest(shelf.PATH)
+    local.point_latest(shelf.FOLDER, shelf.PATH)
+    assert local.is_latest(shelf.PATH)
+    assert not local.is_latest(f"{shelf.FOLDER}/other.tar.gz")
+    assert not local.is_latest("ocirepository/none/none/1.tar.gz")
+    assert not local.is_latest("nul\0/1.tar.gz")
+    latest.unlink()
+    latest.write_bytes(b"no link")
+    assert not local.is_latest(shelf.PATH)
+
+
 def test_latest_takes_the_place_of_an_absolute_link(local: store.LocalStore) -> None:
     """The link that Flux left is replaced."""
     shelf.put(local, b"hello")

@@ -1,7 +1,8 @@
 """Custody: the artifact that status names is in the store, unaltered, or it is forgotten.
 
 Every run asks. Mostly the answer is one ``stat``; the file is hashed again when its signature has
-changed. A missing or altered file is forgotten, so that the same run builds it again.
+changed. A missing or altered file is forgotten, so that the same run builds it again. A
+``latest.tar.gz`` that is missing, or leads elsewhere, is made to lead to the artifact again.
 """
 
 import dataclasses
@@ -51,8 +52,9 @@ class Custody:
             url = self.options.url(artifact.path)
             if artifact.url != url:
                 artifact = msgspec.structs.replace(artifact, url=url)
-            # A link that could not be made is not advertised either.
-            latest = self.options.url(f"{run.folder}/{publish.LATEST}") if run.status.url else ""
+            latest = self.options.url(f"{run.folder}/{publish.LATEST}")
+            if not self.store.is_latest(artifact.path) and not await self._link(run, artifact):
+                latest = ""  # what leads nowhere is not advertised
             run.keep(artifact, url=latest)
             return
         if problem:
@@ -63,6 +65,16 @@ class Custody:
             self.recorder.record(run.obj, event)
             run.bind(self.log).error(message)
         run.forget_artifact()
+
+    async def _link(self, run: draft.Draft, artifact: artifacts.Artifact) -> bool:
+        """Let ``latest.tar.gz`` lead to the artifact; False, and told, if it cannot."""
+        try:
+            await self.workers.block(lambda: self.store.point_latest(run.folder, artifact.path))
+        except errors.StorageError as error:
+            self.recorder.record(run.obj, notify.link_failed(error.text))
+            return False
+        run.bind(self.log).info(f"{publish.LATEST} leads to the artifact again")
+        return True
 
     def changed(self, folder: str) -> None:
         """A file was committed to the folder: what it superseded will have to be collected."""

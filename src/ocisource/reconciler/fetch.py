@@ -236,8 +236,7 @@ class Fetcher:
         )
         url = self.options.url(f"{run.folder}/{publish.LATEST}")
         if committed.link_problem:
-            message = f"failed to update status URL symlink: {committed.link_problem}"
-            self.recorder.record(run.obj, notify.trace(reasons.SYMLINK_UPDATE_FAILED, message))
+            self.recorder.record(run.obj, notify.link_failed(committed.link_problem))
             url = run.status.url
         run.keep(artifact, url=url)
         run.observe_content_config(checksum=declared.content_config_checksum(run.obj.spec))

@@ -76,6 +76,11 @@ def trace(reason: str, message: str) -> Event:
     return Event(type=NORMAL, reason=reason, message=message, is_trace=True)
 
 
+def link_failed(problem: str) -> Event:
+    """``latest.tar.gz`` cannot be made to lead to the artifact."""
+    return trace(reasons.SYMLINK_UPDATE_FAILED, f"failed to update status URL symlink: {problem}")
+
+
 def failure_event(failure: steps.StepFailedError) -> Event:
     """The warning that a failed or stalled run ends with."""
     return Event(type=WARNING, reason=failure.reason, message=failure.message)
