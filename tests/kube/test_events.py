@@ -264,6 +264,35 @@ async def test_routine_is_paced_and_what_waits_is_folded(
         await task
 
 
+async def test_routine_whose_turn_comes_in_the_same_second_is_written_together(
+    server: kubeapi.KubeAPI, new_client: conftest.NewClient, time: faketime.FakeTime
+) -> None:
+    """One awakening for all of them, and no more than the pace allows."""
+    settings = events.RecorderSettings(routine_qps=4.0, routine_burst=4, routine_group=3)
+    recorder = events.Recorder(
+        new_client(retries=0),
+        component="source-controller",
+        settings=settings,
+        clock=time.clock,
+        wall=time.clock,
+        sleep=time.sleep,
+    )
+    for number in range(9):
+        record(recorder, f"r{number}", is_routine=True)
+    task = asyncio.create_task(recorder.run())
+    await faketime.until(lambda: time.sleepers)
+    assert {found["message"] for found in stored(server)} == {"r0", "r1", "r2", "r3"}
+    gate = server.hold("^POST", times=3)
+    await time.advance(1.0)
+    await faketime.until(lambda: server.count("^POST") == 7)  # three on their way at once
+    gate.set()
+    await faketime.until(lambda: time.sleepers)
+    assert len(stored(server)) == 8  # the fourth of this second has followed
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
 async def test_an_event_that_is_given_up_counts_as_lost(
     server: kubeapi.KubeAPI, new_recorder: NewRecorder
 ) -> None:

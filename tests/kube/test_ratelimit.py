@@ -40,6 +40,20 @@ async def test_idle_time_fills_no_more_than_the_burst() -> None:
     assert [tokens.try_take() for _ in range(5)] == [True, True, True, False, False]
 
 
+async def test_waits_that_end_at_the_same_moment_end_together() -> None:
+    """By then there is a token for each, and the pace stays what it was."""
+    time = faketime.FakeTime()
+    tokens = ratelimit.TokenBucket(qps=4, burst=4, clock=time.clock, sleep=time.sleep, moment=1.0)
+    assert [tokens.try_take() for _ in range(4)] == [True] * 4
+    time.now += 0.125
+    waiter = asyncio.create_task(tokens.take())
+    await time.advance(0.75)
+    assert not waiter.done()
+    await time.advance(0.125)
+    assert waiter.done()
+    assert [tokens.try_take() for _ in range(4)] == [True, True, True, False]
+
+
 async def test_a_cancelled_waiter_gives_its_token_back() -> None:
     """Requests that are called off use up nothing."""
     time = faketime.FakeTime()

@@ -14,7 +14,7 @@ K = typing.TypeVar("K", bound=Hashable)
 # keys by itself costs several times their work. A moment is a small part of the delay, far less
 # than intervals vary anyway; a binary fraction, so that sums stay exact.
 _PART = 32  # of a delay: a key may be late by one of so many parts
-_LONGEST_MOMENT = 0.25  # seconds by which a key may be late at most
+_LONGEST_MOMENT = 1.0  # seconds by which a key may be late at most
 _COARSE = 1.0  # seconds; shorter delays are kept to the point
 _SLACK = 64  # moments without keys that are not worth clearing away
 

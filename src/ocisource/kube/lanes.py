@@ -55,13 +55,18 @@ class Lane:
 
     async def take(self) -> tuple[correlator.Key, resources.Event]:
         """The event that has waited longest; it is in work until done()."""
-        while True:
-            for key in self._waiting:
-                if key not in self._in_work:
-                    self._in_work.add(key)
-                    return key, self._waiting.pop(key)
+        while (found := self.take_now()) is None:
             self._has_work.clear()
             await self._has_work.wait()
+        return found
+
+    def take_now(self) -> tuple[correlator.Key, resources.Event] | None:
+        """As take(), or None where that would wait."""
+        for key in self._waiting:
+            if key not in self._in_work:
+                self._in_work.add(key)
+                return key, self._waiting.pop(key)
+        return None
 
     def newest(self, key: correlator.Key, event: resources.Event) -> resources.Event:
         """What was recorded since ``event`` was taken, and holds it, or else ``event``."""

@@ -1,6 +1,7 @@
 """A token bucket: ``qps`` requests a second, ``burst`` of them at once, served in order."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 
@@ -8,10 +9,11 @@ class TokenBucket:
     """Tokens that refill at ``qps`` a second up to ``burst``; ``qps`` of 0 or less never limits.
 
     A waiter takes its token at once and sleeps until the token exists, so that the order of
-    arrival is the order of service.
+    arrival is the order of service. Waits end at multiples of ``moment`` seconds, if it is not 0:
+    by then there are tokens for several, and one awakening serves them all.
     """
 
-    __slots__ = ("_burst", "_clock", "_filled_at", "_qps", "_sleep", "_tokens")
+    __slots__ = ("_burst", "_clock", "_filled_at", "_moment", "_qps", "_sleep", "_tokens")
 
     def __init__(
         self,
@@ -20,8 +22,10 @@ class TokenBucket:
         burst: int,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        moment: float = 0.0,
     ) -> None:
         self._qps = qps
+        self._moment = moment
         self._burst = max(burst, 1)
         self._clock = clock
         self._sleep = sleep
@@ -46,8 +50,12 @@ class TokenBucket:
         self._tokens -= 1
         if self._tokens >= 0:
             return
+        wait = -self._tokens / self._qps
+        if self._moment:
+            wait = math.ceil((self._filled_at + wait) / self._moment) * self._moment
+            wait -= self._filled_at
         try:
-            await self._sleep(-self._tokens / self._qps)
+            await self._sleep(wait)
         except asyncio.CancelledError:
             self._tokens += 1
             raise
