@@ -126,27 +126,27 @@ class Exchange:
             if call.is_limited:
                 await self._limiter.take()
             login = await self._cluster.login_source.login()
-            async with contextlib.AsyncExitStack() as stack:
-                try:
-                    response = await stack.enter_async_context(
-                        self._transport.open(call, login=login, limits=limits)
-                    )
-                except errors.TransportError as exc:
-                    if retry >= self._settings.retries or not _may_repeat(call, exc):
-                        raise
-                    pause = _RECONNECT.delay(retry, rng=self._rng)
-                else:
+            is_positive = False
+            try:
+                async with self._transport.open(call, login=login, limits=limits) as response:
                     if response.status in _SUCCESSES:
+                        is_positive = True
                         self._pass_on_warnings(response)
                         yield response
                         return
                     failure = await answers.failure(response, now=self._wall())
-                    if failure.code == _UNAUTHORIZED:
-                        if rejected is not None or not self._cluster.login_source.reject(login):
-                            raise self._not_let_in(failure)
-                        rejected, pause = login, 0.0
-                    else:
-                        pause = self._patience(failure, retry)
+            except errors.TransportError as exc:
+                # What goes wrong while a positive answer is read is the reader's.
+                if is_positive or retry >= self._settings.retries or not _may_repeat(call, exc):
+                    raise
+                pause = _RECONNECT.delay(retry, rng=self._rng)
+            else:
+                if failure.code == _UNAUTHORIZED:
+                    if rejected is not None or not self._cluster.login_source.reject(login):
+                        raise self._not_let_in(failure)
+                    rejected, pause = login, 0.0
+                else:
+                    pause = self._patience(failure, retry)
             retry += 1
             await self._sleep(pause)
 

@@ -10,7 +10,7 @@ import dataclasses
 import os
 import socket
 import urllib.parse
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import aiohttp
 import yarl
@@ -63,6 +63,7 @@ class Transport:
         self._base = yarl.URL(cluster.server)
         self._user_agent = user_agent
         self._observed = observed
+        self._counters: dict[tuple[str, str], Callable[[], None]] = {}
         self._pool: _Pool | None = None
         self._retired: set[_Pool] = set()
         self._is_closed = False
@@ -137,8 +138,13 @@ class Transport:
             await self._close_unused()
 
     def _count(self, method: str, code: str) -> None:
-        if self._observed is not None:
-            self._observed.rest_requests.labels(code, method, self.host).inc()
+        if self._observed is None:
+            return
+        count = self._counters.get((method, code))
+        if count is None:
+            count = self._observed.rest_requests.labels(code, method, self.host).inc
+            self._counters[method, code] = count
+        count()
 
     def _url(self, call: Call) -> yarl.URL:
         # Paths come percent-encoded from Resource.path, and must not be encoded again.
