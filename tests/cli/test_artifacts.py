@@ -396,7 +396,7 @@ SOME = ("--source", "s", "--revision", "r")
         (["pull", "artifact", "oci://a.b/cd"], "output path cannot be empty"),
         (
             ["pull", "artifact", "oci://a.b/cd", "-o", "nix"],
-            'invalid output path "nix": no such directory',
+            'invalid output path "nix": no such directory; make it first',
         ),
         (["list", "artifacts"], "artifact repository URL is required"),
         (["list", "artifacts", "oci://a.b/cd:v1"], "listing tags failed: "),

@@ -240,6 +240,27 @@ def test_once_exits_1_with_the_failing_message(
     assert "Traceback" not in done.stderr
 
 
+def test_once_judges_what_an_earlier_run_left_anew(
+    tmp_path: pathlib.Path, start_registry: Callable[..., registries.Registry]
+) -> None:
+    """A tag that moved is fetched, and a registry that is gone is no success."""
+    served = start_registry()
+    _push(served.host, "latest", FILES)
+    file = tmp_path / "source.yaml"
+    file.write_text(_manifest(served.host))
+    words = (tmp_path / "machine", "-f", str(file))
+    assert machine.once(*words, "--timeout", "30s").code == 0
+    moved = _push(served.host, "latest", {"other.yaml": b"a: 1\n"})
+    again = machine.once(*words, "--timeout", "30s")
+    assert (again.code, again.stderr) == (0, "")
+    assert again.stdout.splitlines()[-1].endswith(f"True stored artifact for digest '{moved.hex}'")
+    served.stop()
+    gone = machine.once(*words, "--timeout", "3s")
+    assert gone.code == 1
+    assert gone.stderr.startswith("✗ podinfo: failed to determine artifact digest: ")
+    assert "connection refused" in gone.stderr
+
+
 def test_a_file_that_is_no_manifest_is_one_clear_line(tmp_path: pathlib.Path) -> None:
     """What and where, exit code 2; nothing is started."""
     file = tmp_path / "broken.yaml"

@@ -147,7 +147,7 @@ def check_folder(folder: pathlib.Path) -> None:
     if not os.fspath(folder):
         raise errors.UsageError("output path cannot be empty")
     if not folder.exists():
-        raise errors.UsageError(f'invalid output path "{folder}": no such directory')
+        raise errors.UsageError(f'invalid output path "{folder}": no such directory; make it first')
     if not folder.is_dir():
         raise errors.UsageError(f'invalid output path "{folder}": not a directory')
 

@@ -14,7 +14,7 @@ import click
 import rich.console
 
 from ocisource import logs, process, settings
-from ocisource.api import conditions, ocirepository
+from ocisource.api import ocirepository
 from ocisource.cli import flags, output
 from ocisource.cli.machines import declare, live, places
 from ocisource.controller import informer
@@ -30,7 +30,6 @@ DEFAULTS = {
 ARTIFACTS = "artifacts"  # folder of the store in the data folder
 ONCE_TIMEOUT = 60.0  # seconds
 _INTERRUPTED = 130  # exit code
-_POLL = 0.1  # seconds between two looks at the objects with --once
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +126,7 @@ def up(ctx: click.Context, /, **values: typing.Any) -> None:
 async def _run(plan: Plan, *, is_logging_to_stderr: bool) -> int:
     """Run until interrupted (or until --once is answered); the exit code."""
     # Imported here: they are most of the start-up time, and wrong usage should not wait for them.
-    from ocisource.cli.machines import machine  # noqa: PLC0415
+    from ocisource.cli.machines import machine, settling  # noqa: PLC0415
 
     process.settle()
     places.own(plan.data_dir)
@@ -170,7 +169,7 @@ async def _run(plan: Plan, *, is_logging_to_stderr: bool) -> int:
             if not plan.is_once:
                 await interrupted.wait()
                 return 0
-            return await _settled(here, wanted, plan.timeout, interrupted)
+            return await settling.Settling(here=here, wanted=wanted).wait(plan.timeout, interrupted)
 
 
 def interrupter(interrupted: asyncio.Event, *, at_once: Callable[[], object]) -> Callable[[], None]:
@@ -222,51 +221,3 @@ async def _shown(
         )
     )
     yield
-
-
-async def _settled(
-    here: "machine.Machine",
-    wanted: frozenset[tuple[str, str]],
-    seconds: float,
-    interrupted: asyncio.Event,
-) -> int:
-    """0 once all objects are Ready; 1 when one is Stalled, or not Ready in time."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not interrupted.is_set():
-                await here.objects.wait_synced()
-                known = {(o.metadata.namespace, o.metadata.name): o for o in here.objects}
-                if any(_is_stalled(obj) for obj in known.values()):
-                    break
-                if wanted <= known.keys() and all(_is_settled(o) for o in known.values()):
-                    return 0
-                await asyncio.sleep(_POLL)
-    except TimeoutError:
-        pass
-    return _report(here, wanted)
-
-
-def _report(here: "machine.Machine", wanted: frozenset[tuple[str, str]]) -> int:
-    known = {(o.metadata.namespace, o.metadata.name): o for o in here.objects}
-    for namespace, name in sorted(wanted - known.keys()):
-        output.line(f"✗ {namespace}/{name}: not seen by the controller", is_error=True)
-    for obj in sorted(known.values(), key=live.name_of):
-        if not _is_settled(obj):
-            message = live.state_of(obj)[1] or "waiting to be reconciled"
-            output.line(f"✗ {live.name_of(obj)}: {message}", is_error=True)
-    return 1
-
-
-def _is_observed(obj: ocirepository.OCIRepository) -> bool:
-    return obj.status.observed_generation == obj.metadata.generation
-
-
-def _is_settled(obj: ocirepository.OCIRepository) -> bool:
-    """Ready for its present generation; a suspended object is not waited for."""
-    if obj.spec.suspend:
-        return True
-    return _is_observed(obj) and conditions.is_true(obj.status.conditions, conditions.READY)
-
-
-def _is_stalled(obj: ocirepository.OCIRepository) -> bool:
-    return _is_observed(obj) and conditions.is_true(obj.status.conditions, conditions.STALLED)
