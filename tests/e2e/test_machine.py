@@ -240,6 +240,14 @@ def test_once_exits_1_with_the_failing_message(
     assert "Traceback" not in done.stderr
 
 
+def test_a_second_demo_does_not_look_for_the_first_ones_registry(tmp_path: pathlib.Path) -> None:
+    """Each has a port of its own; nothing fails on the way."""
+    for _ in range(2):
+        done = machine.once(tmp_path / "machine", "--demo", "--timeout", "30s")
+        assert (done.code, done.stderr) == (0, "")
+        assert "failed" not in done.stdout
+
+
 def test_once_judges_what_an_earlier_run_left_anew(
     tmp_path: pathlib.Path, start_registry: Callable[..., registries.Registry]
 ) -> None:

@@ -70,6 +70,13 @@ async def running(
         declaring = await stack.enter_async_context(
             client.Client(config.load(embedded.kubeconfig_path), settings=DECLARING)
         )
+        demo = None
+        if is_demo:
+            # Before the controller: the object of an earlier run names a registry that is gone.
+            example = await stack.enter_async_context(demos.running())
+            shown = declare.Declared(example.document(), DEMO_FILE)
+            await declare.apply(declaring, [shown])
+            demo = (shown.namespace, shown.name)
         running_ = await stack.enter_async_context(
             serve.controller(chosen, api, storage_address=storage_address, observed=observed)
         )
@@ -81,12 +88,6 @@ async def running(
         )
         health_at = await health.start(*health_address, flag="--health-addr")
         stack.push_async_callback(health.stop)
-        demo = None
-        if is_demo:
-            example = await stack.enter_async_context(demos.running())
-            shown = declare.Declared(example.document(), DEMO_FILE)
-            await declare.apply(declaring, [shown])
-            demo = (shown.namespace, shown.name)
         yield Machine(
             api=declaring,
             objects=running_.objects,
