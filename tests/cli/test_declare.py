@@ -7,6 +7,7 @@ import pytest
 
 from ocisource import errors
 from ocisource.cli.machines import declare
+from tests.cli import terminal
 
 NAMED = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n  a: {value}\n"
 
@@ -33,6 +34,42 @@ def test_the_same_file_given_twice_counts_once(tmp_path: pathlib.Path) -> None:
     """As with `-f folder -f folder/file`."""
     file = write(tmp_path / "1.yaml", ("a", "x"), ("b", "x"))
     assert [each.name for each in declare.read([tmp_path, file])] == ["a", "b"]
+
+
+def test_a_namespace_that_is_not_there_is_told_with_what_to_do(
+    embedded_api: pathlib.Path, shell: terminal.Shell
+) -> None:
+    """Nobody makes it by itself: it may be a slip."""
+    shell.use(embedded_api, namespace="default")
+    named = NAMED.format(name="a", value="x").replace("name: a", "name: a\n  namespace: nix")
+    pathlib.Path("a.yaml").write_text(named)
+    result = shell("apply", "-f", "a.yaml")
+    assert (result.code, result.err) == (
+        1,
+        '✗ a.yaml: namespaces "nix" not found; declare it as well (kind: Namespace)\n',
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "known"),
+    [
+        (
+            "OCIRepository",
+            "known of this kind are source.toolkit.fluxcd.io/v1, source.toolkit.fluxcd.io/v1beta2",
+        ),
+        ("Pod", "known are ConfigMap, Namespace, OCIRepository, Secret, ServiceAccount"),
+    ],
+)
+def test_what_cannot_be_applied_is_told_with_what_can(
+    tmp_path: pathlib.Path, kind: str, known: str
+) -> None:
+    """Versions where the kind is right, else kinds."""
+    file = tmp_path / "a.yaml"
+    file.write_text(f"apiVersion: v9\nkind: {kind}\nmetadata: {{name: a}}\n")
+    with pytest.raises(errors.UsageError) as caught:
+        declare.read([file])
+    told = f"{file}: apiVersion 'v9', kind '{kind}' cannot be applied here; {known}"
+    assert str(caught.value) == told
 
 
 def test_a_tab_is_told(tmp_path: pathlib.Path) -> None:

@@ -23,6 +23,7 @@ _DEPTH_MAX = 200  # levels; a manifest has a dozen
 STDIN = pathlib.Path("-")
 _SUFFIXES = (".yaml", ".yml", ".json")
 _DEFAULT_NAMESPACE = "default"
+_NOT_FOUND = 404
 
 Document = dict[str, typing.Any]
 
@@ -104,8 +105,10 @@ async def apply(api: client.Client, declared: Iterable[Declared]) -> None:
                 is_forced=True,
             )
         except errors.APIStatusError as error:
+            is_homeless = error.code == _NOT_FOUND and error.details.get("kind") == "namespaces"
+            advice = "; declare it as well (kind: Namespace)" if is_homeless else ""
             raise errors.APIStatusError(
-                f"{each.file}: {error.text}", code=error.code, reason=error.reason
+                f"{each.file}: {error.text}{advice}", code=error.code, reason=error.reason
             ) from error
 
 
@@ -183,10 +186,11 @@ def _checked(document: object, file: pathlib.Path) -> Declared:
     kind = (str(document.get("apiVersion", "")), str(document.get("kind", "")))
     metadata = document.get("metadata")
     if kind not in _KINDS:
-        known = ", ".join(sorted({kind for _, kind in _KINDS}))
+        versions = [version for version, known in _KINDS if known == kind[1]]
+        known = ", ".join(versions or sorted({known for _, known in _KINDS}))
         raise errors.UsageError(
-            f"{file}: apiVersion '{kind[0]}', kind '{kind[1]}' cannot be applied here; known are "
-            f"{known}"
+            f"{file}: apiVersion '{kind[0]}', kind '{kind[1]}' cannot be applied here; known "
+            f"{'of this kind ' if versions else ''}are {known}"
         )
     if not isinstance(metadata, dict) or not metadata.get("name"):
         raise errors.UsageError(f"{file}: a {kind[1]} has no metadata.name")
