@@ -60,6 +60,17 @@ def test_a_difference_shows_controls_as_text_on_a_terminal(
     assert f"-\tone {SHOWN}\n" in diff._as_text((theirs, ours), has_text=True)
 
 
+@pytest.mark.parametrize(
+    ("form", "document"), [("json", '[\n  "\\udcff.yaml"\n]\n'), ("yaml", "- \\udcff.yaml\n")]
+)
+def test_a_name_that_is_no_text_is_written_out_in_documents(
+    form: str, document: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A tar may hold any bytes as a name; JSON and YAML may not."""
+    output.data([b"\xff.yaml".decode(errors="surrogateescape")], output=form)
+    assert capsys.readouterr().out == document
+
+
 def test_a_form_feed_ends_no_line() -> None:
     """Nor does any other character that only some call a line's end."""
     text = comparing.unified("f", _file("a\x0cb\u2028c\n"), _file("a\x0cB\u2028c\n"))

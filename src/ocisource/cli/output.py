@@ -118,10 +118,19 @@ def one_of_many(value: typing.Any, *, output: str) -> None:
 def data(value: typing.Any, *, output: str) -> None:
     """Data as JSON (two spaces, keys as they come) or YAML (keys sorted)."""
     if output == "json":
-        is_ascii = not streams.is_unicode(sys.stdout)
+        is_ascii = not streams.is_unicode(sys.stdout) or not _is_text(value)
         write(json.dumps(value, indent=2, ensure_ascii=is_ascii) + "\n")
     else:
         write(as_yaml(value))
+
+
+def _is_text(value: typing.Any) -> bool:
+    """Whether it is free of names whose bytes are no UTF-8, which no document may hold as such."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def as_yaml(value: typing.Any) -> str:
@@ -132,6 +141,9 @@ def as_yaml(value: typing.Any) -> str:
         """Writes texts of several lines as blocks."""
 
     def text(dumper: yaml.CSafeDumper, content: str) -> yaml.ScalarNode:
+        content = content.encode(
+            errors="backslashreplace"
+        ).decode()  # names of files may be no text
         style = "|" if "\n" in content else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", content, style=style)
 
