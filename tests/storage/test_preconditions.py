@@ -39,6 +39,8 @@ def _range(value: str, **more: str) -> multidict.CIMultiDict[str]:
         ({"If-Modified-Since": "Tuesday, 14-Nov-23 22:13:20 GMT"}, Verdict.NOT_MODIFIED),
         ({"If-Modified-Since": "Tue Nov 14 22:13:20 2023"}, Verdict.NOT_MODIFIED),
         ({"If-Modified-Since": "Tue, 14 Nov 99999 22:13:20 GMT"}, Verdict.PROCEED),
+        ({"If-Modified-Since": "Tue, 14 Nov 99999999999999999999 22:13:20 GMT"}, Verdict.PROCEED),
+        ({"If-Unmodified-Since": "Tue, 14 Nov 2023 22:13:20 +9999999999999"}, Verdict.PROCEED),
         ({"If-Modified-Since": "1" * 5000}, Verdict.PROCEED),
         ({"If-Match": _TAG}, Verdict.PROCEED),
         ({"If-Match": "*"}, Verdict.PROCEED),

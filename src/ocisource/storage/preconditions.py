@@ -163,8 +163,8 @@ def _seconds(date: str | None) -> int | None:
         return None
     try:
         moment = email.utils.parsedate_to_datetime(date)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=datetime.UTC)
+        return int(moment.timestamp())
+    except (ValueError, OverflowError, TypeError, IndexError):  # years no clock can show
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.UTC)
-    return int(moment.timestamp())

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from ocisource import errors
 from ocisource.oci import registry
-from ocisource.oci.authentication import credentials
+from ocisource.oci.authentication import credentials, tokenservice
 from ocisource.oci.grammar import reference
 from tests.oci.conftest import Remote
 from tests.simulators import faketime, faults
@@ -119,6 +119,12 @@ async def test_a_token_from_a_cache_is_as_old_as_it_says(
         with simulator.watched() as seen:
             await remote(simulator.host).resolve("1.0")
     assert kinds(seen) == ["GET token", "HEAD"]
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", f"Fri, 31 Dec {'9' * 20} 23:59:59 GMT"])
+def test_a_date_that_no_clock_can_show_counts_as_none(date: str) -> None:
+    """The age of a token is told by our own clock then."""
+    assert tokenservice._age("2000-01-01T00:00:00Z", {"Date": date}, now=946684860.0) == 60.0
 
 
 @pytest.mark.parametrize("status", [401, 403, 400])

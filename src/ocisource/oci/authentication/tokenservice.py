@@ -130,6 +130,6 @@ def _age(issued_at: str | None, headers: Mapping[str, str], *, now: float) -> fl
         return 0.0
     if issued.tzinfo is None:
         issued = issued.replace(tzinfo=datetime.UTC)
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
         now = email.utils.parsedate_to_datetime(headers.get("Date", "")).timestamp()
     return max(0.0, now - issued.timestamp())
