@@ -345,7 +345,9 @@ async def test_a_damaged_file_is_told_in_one_line(tmp_path: pathlib.Path) -> Non
         await store.Store.open(path)
 
 
-@pytest.mark.parametrize("body", [b"{{", b"[]", b"{}", "text", 7])
+@pytest.mark.parametrize(
+    "body", [b"{{", b"[]", b"{}", b'{"metadata": {"labels": {"\xff": ""}}}', "text", 7]
+)
 async def test_an_object_that_was_damaged_is_named(
     tmp_path: pathlib.Path, body: bytes | str | int
 ) -> None:

@@ -275,7 +275,9 @@ async def test_garbage_in_a_watch_is_survived(bench: conftest.Bench) -> None:
     bench.put("a", v="1")
     bench.server.answer(WATCH, b"{]\n")
     bench.server.answer(WATCH, json.dumps({"type": "NEWS", "object": {}}).encode() + b"\n")
+    bench.server.answer(WATCH, b'{"type": "MODIFIED", "object": {"metadata": {"name": "\xff"}}}\n')
     bench.server.answer(LIST, b"<html>proxy</html>")
+    bench.server.answer(LIST, b'{"metadata": {}, "items": [{"metadata": {"name": "\xff"}}]}')
     async with mirroring(bench) as mirror:
         await mirror.watches()
         bench.put("a", v="2")

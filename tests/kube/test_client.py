@@ -301,6 +301,18 @@ async def test_what_is_not_json_is_a_transport_error(
     assert str(caught.value) == "the API server answered with HTTP status 502"
 
 
+@pytest.mark.parametrize("body", [b'{"metadata": {"name": "\xff"}}', b"[" * 100_000])
+async def test_what_no_decoder_reads_is_a_transport_error(
+    server: kubeapi.KubeAPI, new_client: conftest.NewClient, body: bytes
+) -> None:
+    """Bytes that are no UTF-8, and nesting without end."""
+    server.answer("^GET", body, times=9)
+    with pytest.raises(errors.TransportError, match="unreadable Secret"):
+        await new_client().get(resources.SECRETS, "s", namespace="default")
+    with pytest.raises(errors.TransportError, match="unreadable answer to /version"):
+        await new_client().document("/version")
+
+
 async def test_a_redirect_is_not_followed(
     server: kubeapi.KubeAPI, new_client: conftest.NewClient
 ) -> None:

@@ -113,6 +113,7 @@ def is_alive(pid: str) -> bool:
     [
         ("exit 3", "failed with exit code 3"),
         ("echo s3cret", "printed no ExecCredential"),
+        (r"""printf '{"kind": "\377"}'""", "printed no ExecCredential"),
         (answer(), "neither a token nor a certificate"),
         (answer(clientCertificateData="s3cret"), "without its key"),
         (answer(token="s3cret", expirationTimestamp="soon"), "that is no time"),

@@ -22,8 +22,8 @@ MAX_MESSAGE = 4096  # characters of a foreign error message
 
 GONE = 410
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-# msgspec limits nesting by RecursionError, which is no MsgspecError.
-_UNREADABLE = (msgspec.MsgspecError, RecursionError)
+# What msgspec raises besides: for too deep a nesting, and for bytes that are no UTF-8.
+UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
 class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
@@ -99,7 +99,7 @@ class Reader(typing.Generic[T]):
         """An object; raises TransportError."""
         try:
             return self._decoded(body)
-        except _UNREADABLE as exc:
+        except UNREADABLE as exc:
             raise errors.TransportError(
                 f"unreadable {self._resource.kind} from the API server: {exc}"
             ) from exc
@@ -108,7 +108,7 @@ class Reader(typing.Generic[T]):
         """A page of a list; raises TransportError."""
         try:
             raw = self._list.decode(body)
-        except _UNREADABLE as exc:
+        except UNREADABLE as exc:
             raise errors.TransportError(
                 f"unreadable list of {self._resource.plural} from the API server: {exc}"
             ) from exc
@@ -122,7 +122,7 @@ class Reader(typing.Generic[T]):
         for item in items:
             try:
                 yield self._decoded(item)
-            except _UNREADABLE as exc:
+            except UNREADABLE as exc:
                 self._complain(self._unreadable(item, exc))
 
     def event(self, line: bytes) -> WatchEvent[T] | None:
@@ -135,7 +135,7 @@ class Reader(typing.Generic[T]):
             if decoded.type == "ERROR":
                 raise status_error(bytes(decoded.object), http_status=0)
             kind = EventType(decoded.type)
-        except _UNREADABLE as exc:
+        except UNREADABLE as exc:
             raise errors.TransportError(f"unreadable watch event: {exc}") from exc
         except ValueError:
             return None
@@ -143,7 +143,7 @@ class Reader(typing.Generic[T]):
             return WatchEvent(kind, None, self._meta(decoded.object))
         try:
             obj = self._decoded(decoded.object)
-        except _UNREADABLE as exc:
+        except UNREADABLE as exc:
             self._complain(self._unreadable(decoded.object, exc))
             return WatchEvent(kind, None, self._meta(decoded.object))
         if isinstance(metadata := getattr(obj, "metadata", None), meta.ObjectMeta):
@@ -160,14 +160,14 @@ class Reader(typing.Generic[T]):
     def _meta(self, raw: msgspec.Raw) -> meta.ObjectMeta:
         try:
             return self._metadata.decode(raw).metadata
-        except _UNREADABLE as exc:
+        except UNREADABLE as exc:
             raise errors.TransportError(f"unreadable watch event: {exc}") from exc
 
     def _unreadable(self, raw: msgspec.Raw, exc: Exception) -> str:
         try:
             metadata = self._metadata.decode(raw).metadata
             name = f"{metadata.namespace}/{metadata.name}"
-        except _UNREADABLE:
+        except UNREADABLE:
             name = "without readable metadata"
         return f"{self._resource.kind} {name} cannot be read and is passed over: {exc}"
 
@@ -219,7 +219,7 @@ def status_error(
     """The error of a Status; of any other body only the HTTP status is told."""
     try:
         status = msgspec.json.decode(content, type=_Status)
-    except _UNREADABLE:
+    except UNREADABLE:
         status = _Status()
     if status.kind != "Status":
         # A proxy's page, say; its text is not the API's and may be anything.
@@ -282,7 +282,7 @@ def token(body: bytes) -> str:
     """The token in the answer to a TokenRequest; raises TransportError."""
     try:
         found = msgspec.json.decode(body, type=_TokenAnswer).status.token
-    except _UNREADABLE as exc:
+    except UNREADABLE as exc:
         # Without the cause: it may quote the body.
         raise errors.TransportError("unreadable answer to a TokenRequest") from exc
     if not found:

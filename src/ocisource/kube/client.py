@@ -351,7 +351,7 @@ class Client:
         )
         try:
             decoded = msgspec.json.decode(body)
-        except msgspec.MsgspecError as exc:
+        except answers.UNREADABLE as exc:
             raise errors.TransportError(f"unreadable answer to {path}: {exc}") from exc
         if not isinstance(decoded, dict):
             raise errors.TransportError(f"unreadable answer to {path}: not an object")

@@ -195,9 +195,9 @@ class ExecLogin:
         where = f"exec: executable {self._plugin.command}"
         try:
             credential = msgspec.json.decode(output, type=_ExecCredential)
-        except msgspec.MsgspecError as exc:
-            # msgspec names the place, never the value.
-            raise errors.CredentialError(f"{where} printed no ExecCredential: {exc}") from exc
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
+            # They name the place, never the value.
+            raise errors.CredentialError(f"{where} printed no ExecCredential: {exc}") from None
         if credential.api_version != self._plugin.api_version:
             raise errors.CredentialError(
                 f'{where} is configured for API version "{self._plugin.api_version}" '

@@ -175,7 +175,8 @@ def test_of_the_same_key_in_two_secrets_the_first_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"{", b"[]", b'{"auths": []}', b'{"auths": {"a": {"auth": 1}}}']
+    "content",
+    [b"{", b"[]", b'{"auths": []}', b'{"auths": {"a": {"auth": 1}}}', b'{"auths": {"\xff": null}}'],
 )
 def test_malformed_json_is_an_error_that_shows_no_content(content: bytes) -> None:
     """The message names the key of the Secret, and how to make a good one."""

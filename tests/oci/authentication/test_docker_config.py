@@ -216,6 +216,12 @@ async def test_an_entry_that_cannot_be_decoded_is_named(tmp_path: pathlib.Path) 
         await chain.credential(APP)
 
 
+def test_a_file_that_is_no_text_is_an_error() -> None:
+    """As one that is no JSON."""
+    with pytest.raises(errors.CredentialError, match=r"^cannot read "):
+        docker_config.DockerConfig(b'{"credsStore": "\xff"}', environ={})
+
+
 def test_an_unreadable_file_is_an_error(tmp_path: pathlib.Path) -> None:
     """A file that is too big, and one that cannot be opened."""
     path = tmp_path / ".docker" / "config.json"

@@ -155,6 +155,7 @@ def test_attack_a_body_that_is_both_is_refused(media_type: str, body: bytes) -> 
         image(descriptor() | {"digest": "sha256:../../etc/passwd"}),
         image(descriptor() | {"data": "not base64!"}),
         image(annotations={"a": 1}),
+        b'{"schemaVersion": 2, "mediaType": "\xff"}',
         b" " * (manifest.BODY_MAX + 1),
     ],
 )

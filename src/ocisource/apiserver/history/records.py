@@ -58,7 +58,7 @@ class Record:
         key = Key(row.resource, row.namespace, row.name)
         try:
             return cls(key, row.revision, row.body, labels_of(row.body))
-        except (msgspec.MsgspecError, TypeError) as error:
+        except (msgspec.MsgspecError, TypeError, RecursionError, UnicodeDecodeError) as error:
             # SQLite has no checksums: a bad sector can leave a page that looks well.
             raise errors.StorageError(
                 f"the data file is damaged at {' '.join(filter(None, map(str, key)))}: "

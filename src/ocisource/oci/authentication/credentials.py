@@ -284,7 +284,7 @@ def _auths(kind: str, data: Mapping[str, bytes]) -> Mapping[str, Entry | None]:
         if kind == DOCKER_CFG:
             return msgspec.json.decode(content, type=dict[str, Entry | None])
         return msgspec.json.decode(content, type=_DockerConfigJSON).auths or {}
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         fault = jsontext.fault(error, content)
         raise errors.CredentialError(
             f"cannot read '{key}': {fault}; "

@@ -165,7 +165,7 @@ def _find(environ: Mapping[str, str], home: pathlib.Path) -> pathlib.Path | None
 def _read(content: bytes, kind: type[_Content], *, where: str) -> _Content:
     try:
         return msgspec.json.decode(content or b"{}", type=kind)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         fault = jsontext.fault(error, content)
         raise errors.CredentialError(f"cannot read {where}: {fault}") from None
 

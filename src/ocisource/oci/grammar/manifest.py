@@ -177,7 +177,7 @@ def parse(body: bytes, *, media_type: str) -> Manifest | Index:
     _refuse_schema1(declared)
     try:
         content = _DECODER.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise errors.ContentError(f"manifest is not valid: {redact.foreign(str(error))}") from None
     own = bare_media_type(content.media_type or "")
     if declared not in MANIFEST_TYPES | INDEX_TYPES:
