@@ -211,7 +211,11 @@ async def test_b_the_reference_decides_on_the_revision(
             id="B6",
         ),
         pytest.param(
-            {"digest": "invalid"}, PULL_FAILED, "failed to determine artifact digest: ", id="B7"
+            {"digest": "invalid"},
+            PULL_FAILED,
+            'failed to determine artifact digest: cannot parse hash: "invalid"; write '
+            "spec.ref.digest as sha256: and 64 hexadecimal digits",
+            id="B7",
         ),
     ],
 )

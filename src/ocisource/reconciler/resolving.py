@@ -49,6 +49,10 @@ class Resolver:
                 resolved = await resolve.to_digest(
                     remote, want.wanted, tag, is_probe_due=self._is_probe_due(run, granted)
                 )
+            except errors.ReferenceInvalidError as error:
+                raise errors.ReferenceInvalidError(
+                    f"{error.text}; write spec.ref.digest as sha256: and 64 hexadecimal digits"
+                ) from error
             except errors.NotFoundError as error:
                 if tag is None:
                     raise

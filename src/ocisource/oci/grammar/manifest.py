@@ -269,4 +269,8 @@ def select_layer(manifest: Manifest, media_type: str | None = None) -> Descripto
     for layer in manifest.layers:
         if not media_type or layer.media_type == media_type:
             return layer
-    raise errors.ContentError(f"failed to find layer with media type '{media_type}' in artifact")
+    there = ", ".join(sorted({f"'{layer.media_type}'" for layer in manifest.layers}))
+    raise errors.ContentError(
+        f"failed to find layer with media type '{media_type}' in artifact, which has "
+        f"{redact.foreign(there)}"
+    )
