@@ -93,7 +93,7 @@ async def test_no_more_than_a_batch_of_a_large_layer_is_held(tmp_path: pathlib.P
     held = []
 
     def submit(call: typing.Callable[[], incoming.T]) -> "concurrent.futures.Future[incoming.T]":
-        held.append(len(layer._held.getbuffer()))
+        held.append(len(layer._held))
         future: concurrent.futures.Future[incoming.T] = concurrent.futures.Future()
         future.set_result(call())
         return future
@@ -102,6 +102,19 @@ async def test_no_more_than_a_batch_of_a_large_layer_is_held(tmp_path: pathlib.P
     (await _taken(layer, LARGE)).close()
     assert set(held) == {0}  # given away whole, before the next chunk is taken
     assert len(held) == 3
+
+
+async def test_a_layer_that_drips_in_costs_no_more_memory_than_its_bytes(
+    thread: concurrent.futures.ThreadPoolExecutor, tmp_path: pathlib.Path
+) -> None:
+    """However small its chunks are, few of them are held."""
+    layer = incoming.Incoming(tmp_path, thread.submit)
+    with layer:
+        for _ in range(2 * incoming.BATCH_CHUNKS):
+            await layer.write(b"x")
+            assert len(layer._held) < incoming.BATCH_CHUNKS
+        with await layer.finish() as file:
+            assert file.read() == b"x" * 2 * incoming.BATCH_CHUNKS
 
 
 async def test_a_disk_that_does_not_answer_stalls_its_layer_alone(

@@ -20,12 +20,13 @@ import io
 import pathlib
 import tempfile
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ocisource import errors
 
 MEMORY_BYTES = 4 << 20  # a layer up to this size stays in memory
 BATCH_BYTES = 1 << 20  # of a larger one are handed to a thread at once
+BATCH_CHUNKS = 1024  # at most, however small: each costs memory beside its bytes
 
 T = typing.TypeVar("T")
 
@@ -41,12 +42,13 @@ class Submit(typing.Protocol):
 class Incoming:
     """Takes chunks; a context manager that gives up what is not finished."""
 
-    __slots__ = ("_file", "_folder", "_held", "_submit", "_writing")
+    __slots__ = ("_file", "_folder", "_held", "_size", "_submit", "_writing")
 
     def __init__(self, folder: pathlib.Path, submit: Submit) -> None:
         self._folder = folder
         self._submit = submit
-        self._held = io.BytesIO()
+        self._held: list[bytes] = []
+        self._size = 0  # bytes held
         self._file: io.FileIO | None = None
         self._writing: concurrent.futures.Future[None] | None = None
 
@@ -60,15 +62,16 @@ class Incoming:
 
     async def write(self, chunk: bytes) -> None:
         """Add a chunk; raises StorageError."""
-        self._held.write(chunk)
-        if self._held.tell() > (MEMORY_BYTES if self._file is None else BATCH_BYTES):
+        self._held.append(chunk)
+        self._size += len(chunk)
+        bound = MEMORY_BYTES if self._file is None else BATCH_BYTES
+        if self._size > bound or len(self._held) >= BATCH_CHUNKS:
             await self._flush()
 
     async def finish(self) -> typing.BinaryIO:
         """All that was written, from its start, for the caller to close; raises StorageError."""
         if self._file is None:
-            self._held.seek(0)
-            return self._held
+            return io.BytesIO(b"".join(self._held))
         await self._flush()
         whole, self._file = self._file, None
         whole.seek(0)
@@ -76,8 +79,8 @@ class Incoming:
 
     async def _flush(self) -> None:
         """Have a thread write what is held, and wait for it; cancelled, leave it to the thread."""
-        held, self._held = self._held, io.BytesIO()
-        self._writing = self._submit(functools.partial(self._put, held.getbuffer()))
+        held, self._held, self._size = self._held, [], 0
+        self._writing = self._submit(functools.partial(self._put, held))
         try:
             await asyncio.wrap_future(self._writing)
         except OSError as error:
@@ -86,11 +89,13 @@ class Incoming:
                 "or name another folder in TMPDIR"
             ) from error
 
-    def _put(self, data: memoryview) -> None:
+    def _put(self, chunks: Sequence[bytes]) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
-        while data:
-            data = data[self._file.write(data) :]
+        for chunk in chunks:
+            left = memoryview(chunk)
+            while left:
+                left = left[self._file.write(left) :]
 
     def _close(self) -> None:
         if self._file is not None:
