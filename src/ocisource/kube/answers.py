@@ -3,7 +3,7 @@
 import dataclasses
 import enum
 import typing
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 import aiohttp
 import msgspec
@@ -183,7 +183,7 @@ async def body(response: aiohttp.ClientResponse, *, limit: int = MAX_BODY_BYTES)
     return bytes(read)
 
 
-async def lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
     """The body's lines as they come; raises TransportError for one that does not end."""
     pending = bytearray()
     async for chunk in response.content.iter_any():

@@ -10,6 +10,7 @@ Example::
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import random
@@ -192,8 +193,11 @@ class Client:
             total=None, sock_connect=transport.CONNECT_TIMEOUT, sock_read=inactivity
         )
         reader = self._reader(resource)
-        async with self._exchange.opened(call, limits) as response:
-            async for line in answers.lines(response):
+        async with (
+            self._exchange.opened(call, limits) as response,
+            contextlib.aclosing(answers.lines(response)) as lines,
+        ):
+            async for line in lines:
                 if (event := reader.event(line)) is not None:
                     yield event
 
@@ -369,8 +373,11 @@ class Client:
         limits = aiohttp.ClientTimeout(
             total=None, sock_connect=transport.CONNECT_TIMEOUT, sock_read=inactivity
         )
-        async with self._exchange.opened(call, limits) as response:
-            async for line in answers.lines(response):
+        async with (
+            self._exchange.opened(call, limits) as response,
+            contextlib.aclosing(answers.lines(response)) as lines,
+        ):
+            async for line in lines:
                 yield line
 
     async def adopt_server_fairness(self) -> bool:
