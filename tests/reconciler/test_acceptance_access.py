@@ -133,6 +133,32 @@ async def test_c_access_to_a_registry(
     assert "Stalled" not in worlds.state(obj)
 
 
+@pytest.mark.parametrize("ref", [{"tag": "latest"}, {"semver": "1.x"}])
+async def test_a_refusal_says_that_the_named_secrets_are_for_something_else(
+    world: World, registries: secured.Registries, ref: dict[str, str]
+) -> None:
+    """Of another type or for another host: no error in itself, and hard to see."""
+    host = registries.basic.host
+    await world.secret("opaque", {"username": secured.USER})
+    await world.secret("elsewhere", secured.docker_config("ghcr.io"), secured.DOCKER_CONFIG)
+    await world.secret("wrong", secured.docker_config(host, "wrong"), secured.DOCKER_CONFIG)
+    said = {}
+    async with world.controller(min_retry_delay=3600.0, max_retry_delay=3600.0):
+        reason = PULL_FAILED if "tag" in ref else "ReadOperationFailed"
+        for name in ("opaque", "elsewhere", "wrong"):
+            await world.declare(
+                name, url=f"oci://{host}/podinfo", ref=ref, secretRef={"name": name}
+            )
+            said[name] = worlds.state(await world.failed(reason, name))["Ready"][2]
+    hint = (
+        f"; the Secrets that the object names have no entry for {host}: they must be of type "
+        "kubernetes.io/dockerconfigjson or kubernetes.io/dockercfg and name that host"
+    )
+    assert said["opaque"].endswith(hint)
+    assert said["elsewhere"].endswith(hint)
+    assert "have no entry" not in said["wrong"]
+
+
 async def test_a_rotated_password_is_used_at_once(
     world: World,
     registries: secured.Registries,

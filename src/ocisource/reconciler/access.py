@@ -16,6 +16,7 @@ from ocisource.net import proxy as proxies
 from ocisource.net import redact, tls
 from ocisource.oci import registry
 from ocisource.oci.authentication import credentials
+from ocisource.oci.grammar import reference
 from ocisource.reconciler import notify, reasons, steps, triggers
 
 _NOT_FOUND = 404
@@ -159,6 +160,30 @@ class AccessReader:
         for key in legacy_keys:
             self.log.debug("using legacy key in secret data", secret=label, key=key)
         return identity
+
+
+def explained(
+    failure: steps.StepFailedError, granted: registry.Access, repository: reference.Repository
+) -> steps.StepFailedError:
+    """The failure; of a refusal with what is missing in the Secrets that were meant to prevent it.
+
+    A Secret of another type, or for another host, is no error in itself.
+    """
+    keychain = granted.keychain
+    if (
+        not isinstance(failure.__cause__, errors.UnauthorizedError)
+        or not isinstance(keychain, credentials.PullSecrets)
+        or keychain.find(repository) is not None
+    ):
+        return failure
+    return steps.StepFailedError(
+        f"{failure.message}; the Secrets that the object names have no entry for "
+        f"{repository.host}: they must be of type {credentials.DOCKER_CONFIG_JSON} or "
+        f"{credentials.DOCKER_CFG} and name that host",
+        condition=failure.condition,
+        reason=failure.reason,
+        retry_after=failure.retry_after,
+    )
 
 
 class _Reading:

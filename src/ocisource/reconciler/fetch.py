@@ -79,7 +79,10 @@ class Fetcher:
         granted = await self.access.read(run.obj)
         remote = self.registries.repository(want.wanted.repository, granted)
         limit = deadline.Deadline(want.wanted, text=want.timeout_text, seconds=want.timeout)
-        resolved = await self.resolver.resolve(run, want, remote, granted=granted, limit=limit)
+        try:
+            resolved = await self.resolver.resolve(run, want, remote, granted=granted, limit=limit)
+        except steps.StepFailedError as failure:
+            raise access.explained(failure, granted, want.wanted.repository) from failure.__cause__
         revision = self.options.revision(resolved)
         if self._is_current(run, revision):
             self._settle(run, revision)
