@@ -43,6 +43,14 @@ async def test_a_line_has_the_fields_of_logger_task_and_call() -> None:
     assert "name" not in second
 
 
+def test_a_line_for_people_shows_controls_as_text() -> None:
+    """It stays one line, and the terminal obeys nothing in it."""
+    stream = io.StringIO()
+    with _set_up(stream, encoding="console"):
+        logs.get("test").error("no tag \x1b[2J", error="a\nb\x9b")
+    assert stream.getvalue().endswith(r" error no tag \u001b[2J: a\u000ab\u009b" + "\n")
+
+
 class Lazy:
     """A value that makes its text when a line is written."""
 
@@ -51,9 +59,11 @@ class Lazy:
 
 
 @contextlib.contextmanager
-def _set_up(stream: typing.TextIO | None, folder: pathlib.Path | None = None) -> Iterator[None]:
+def _set_up(
+    stream: typing.TextIO | None, folder: pathlib.Path | None = None, *, encoding: str = "json"
+) -> Iterator[None]:
     try:
-        logs.setup(level="info", encoding="json", stream=stream, folder=folder)
+        logs.setup(level="info", encoding=encoding, stream=stream, folder=folder)
         yield
     finally:
         root = logging.getLogger("ocisource")

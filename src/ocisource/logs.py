@@ -186,7 +186,11 @@ class JSONFormatter(logging.Formatter):
 
 
 class ConsoleFormatter(logging.Formatter):
-    """One readable line: time, level, subject, text, error."""
+    """One readable line: time, level, subject, text, error.
+
+    Texts quote what users declared and registries answered: control characters, which a terminal
+    would obey, are written out.
+    """
 
     def __init__(self, *, is_coloured: bool) -> None:
         super().__init__()
@@ -200,4 +204,7 @@ class ConsoleFormatter(logging.Formatter):
         name, namespace = fields.get("name"), fields.get("namespace")
         subject = f" {namespace}/{name}:" if name and namespace else ""
         error = f": {fields['error']}" if fields.get("error") else ""
-        return f"{_timestamp(record.created)} {shown}{subject} {record.getMessage()}{error}"
+        said = f"{subject} {record.getMessage()}{error}"
+        if not said.isprintable():
+            said = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in said)
+        return f"{_timestamp(record.created)} {shown}{said}"

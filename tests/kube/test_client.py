@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 
 import pytest
 
@@ -139,6 +140,20 @@ async def test_names_are_quoted_in_paths() -> None:
     """No name leaves its place in the path."""
     path = resources.SECRETS.path(namespace="a/b", name="../x?y")
     assert path == "/api/v1/namespaces/a%2Fb/secrets/..%2Fx%3Fy"
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+async def test_a_name_that_a_path_takes_for_a_way_is_not_sent(
+    server: kubeapi.KubeAPI, new_client: conftest.NewClient, name: str
+) -> None:
+    """No quoting helps: a proxy would ask for the collection, or the namespace."""
+    api = new_client()
+    with pytest.raises(errors.APIStatusError, match=rf'secrets "{re.escape(name)}" not found'):
+        await api.get(resources.SECRETS, name, namespace="default")
+    with pytest.raises(errors.APIStatusError) as caught:
+        await api.get(resources.SECRETS, "s", namespace=name)
+    assert answers.is_not_found(caught.value)
+    assert server.seen == []
 
 
 async def test_a_quoted_name_arrives_as_one(

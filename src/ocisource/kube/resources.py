@@ -17,6 +17,7 @@ import urllib.parse
 
 import msgspec
 
+from ocisource import errors
 from ocisource.api import meta
 
 T = typing.TypeVar("T")
@@ -63,7 +64,16 @@ class Resource(typing.Generic[T]):
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
 
     def path(self, *, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The path of a collection or an object; an empty namespace means all of them."""
+        """The path of a collection or an object; an empty namespace means all of them.
+
+        Raises APIStatusError (not found) for names that a path takes for a way: nothing is called
+        so, and whoever stands between us and the API server may follow it.
+        """
+        if not {name, namespace}.isdisjoint(_WAYS):
+            called = name if name in _WAYS else namespace
+            raise errors.APIStatusError(
+                f'{self.plural} "{called}" not found', code=_NOT_FOUND, reason="NotFound"
+            )
         parts = [self.root]
         if self.is_namespaced and namespace:
             parts += ["namespaces", _quote(namespace)]
@@ -96,6 +106,10 @@ class Resource(typing.Generic[T]):
             model=other,
             is_namespaced=self.is_namespaced,
         )
+
+
+_WAYS = frozenset({".", ".."})
+_NOT_FOUND = 404
 
 
 def _quote(segment: str) -> str:
