@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -391,3 +392,42 @@ async def test_a_candidate_stopped_in_the_middle_of_a_try_leaves_no_lease_behind
     gate.set()
     assert first.log == []
     assert election.spec["holderIdentity"] == ""
+
+
+async def test_nothing_may_be_written_once_others_may_lead(election: Election) -> None:
+    """Whoever was frozen wakes up in the middle of its work: the clock tells, not the tries."""
+    first = election.candidate("first")
+    with pytest.raises(errors.AbandonedError):
+        first.elector.check()
+    first.start()
+    await faketime.until(lambda: first.log == ["begins"])
+    first.elector.check()
+    election.time.now += 34
+    first.elector.check()
+    election.time.now += 1
+    with pytest.raises(errors.AbandonedError, match="lease flux-system/election has run out"):
+        first.elector.check()
+
+
+async def test_nothing_may_be_written_once_another_leads(election: Election) -> None:
+    """However little time has passed."""
+    first = election.candidate("first")
+    first.start()
+    await faketime.until(lambda: first.log == ["begins"])
+    found = election.server.get("leases", "election", "flux-system")
+    assert found is not None
+    election.server.put(ROOT, found | {"spec": found["spec"] | {"holderIdentity": "thief"}})
+    assert first.task is not None
+    await election.live(6)
+    with pytest.raises(lease.LeaseLostError, match="to thief"):
+        await first.task
+    with pytest.raises(errors.AbandonedError):
+        first.elector.check()
+
+
+def test_time_asleep_counts() -> None:
+    """The default clock goes on while the machine sleeps."""
+    before = lease._elapsed()
+    assert before <= lease._elapsed()
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        assert before <= time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import os
 import pathlib
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -214,6 +216,47 @@ def test_a_leader_cut_off_from_the_server_ends_before_another_begins(
         "app",
         seen_by=second,
     )
+
+
+def test_a_leader_that_was_frozen_writes_nothing_when_it_wakes(
+    cluster: clusters.Cluster,
+    new_kubectl: Callable[[pathlib.Path], kubectl.Kubectl],
+    stack: contextlib.ExitStack,
+) -> None:
+    """It wakes with work that is due, while another leads: no status names its files any more."""
+    first = stack.enter_context(
+        cluster.replica("first", *clusters.LEASE, "--storage-adv-addr=http://first.test")
+    )
+    first.lead()
+    second = stack.enter_context(
+        cluster.replica("second", *clusters.LEASE, "--storage-adv-addr=http://second.test")
+    )
+    names = [f"app-{number}" for number in range(8)]
+    for name in names:
+        cluster.push(f"{cluster.namespace}/{name}", "latest", {"a.yaml": name.encode()})
+        cluster.declare(name, repository=f"{cluster.namespace}/{name}", interval="1s")
+    cluster.until_all_ready()
+    os.kill(first.process.pid, signal.SIGSTOP)
+    try:
+        second.lead()
+        for name in names:
+            cluster.push(f"{cluster.namespace}/{name}", "latest", {"b.yaml": name.encode()})
+        processes.poll(
+            lambda: all(map(is_second, cluster.until_all_ready())), what="the new leader's files"
+        )
+        history = stack.enter_context(watching(cluster, new_kubectl))
+        processes.poll(lambda: len(history()) >= len(names), what="the objects as they are")
+    finally:
+        os.kill(first.process.pid, signal.SIGCONT)
+    assert first.process.wait(seconds=30) == 1
+    assert "lost the leader lease" in first.log()
+    assert all(map(is_second, history()))
+
+
+def is_second(obj: clusters.Object) -> bool:
+    """Whether the object's status is the second replica's."""
+    url: str = obj["status"]["artifact"]["url"]
+    return url.startswith("http://second.test/")
 
 
 def test_a_stop_in_the_middle_of_a_fetch_gives_the_lease_up_in_time(

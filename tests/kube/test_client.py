@@ -328,6 +328,30 @@ async def test_what_no_decoder_reads_is_a_transport_error(
         await new_client().document("/version")
 
 
+async def test_a_guard_is_asked_before_each_write(
+    server: kubeapi.KubeAPI, new_client: conftest.NewClient
+) -> None:
+    """Before a repeated attempt too; reading goes on, and so does what passes the limiter by."""
+    api = new_client()
+    asked = 0
+
+    def may_write() -> None:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            raise errors.AbandonedError("no more")
+
+    api.guard(may_write)
+    server.fail("^POST", 503, headers={"Retry-After": "1"})
+    with pytest.raises(errors.AbandonedError, match="no more"):
+        await api.create(resources.SECRETS, {"metadata": {"name": "s"}}, namespace="default")
+    with pytest.raises(errors.APIStatusError):
+        await api.get(resources.SECRETS, "s", namespace="default")
+    made = resources.Lease(metadata=meta.ObjectMeta(name="l", namespace="default"))
+    await api.create(resources.LEASES, made, namespace="default", is_limited=False)
+    assert [each.method for each in server.seen] == ["POST", "GET", "POST"]
+
+
 async def test_a_redirect_is_not_followed(
     server: kubeapi.KubeAPI, new_client: conftest.NewClient
 ) -> None:

@@ -6,6 +6,8 @@
    seconds it stops working, before anybody else may begin.
 3. Every write carries the resourceVersion that was read, so of two candidates one wins.
 4. A leader that stops on purpose releases the lease, and the next one need not wait.
+5. A process that was frozen (SIGSTOP, a machine that slept) wakes up in the middle of its work.
+   Time asleep counts, and ``check`` keeps it from writing once others may lead.
 
 Example::
 
@@ -34,6 +36,13 @@ from ocisource.wire import timestamps
 _JITTER = 1.2  # a candidate waits up to so many retry periods more, as in client-go
 
 _log = logs.get("lease")
+
+
+def _elapsed() -> float:
+    """Seconds that also pass while the machine sleeps, where the system counts them."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 class LeaseLostError(errors.OcisourceError):
@@ -96,7 +105,7 @@ class Elector:
         identity: str,
         settings: LeaseSettings = DEFAULTS,
         observed: metrics.Metrics | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = _elapsed,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
@@ -113,7 +122,7 @@ class Elector:
         self._rng = rng or random.Random()  # noqa: S311 - spreads tries, guards nothing
         self._record: resources.Lease | None = None
         self._record_changed_at = 0.0
-        self._renewed_at = 0.0
+        self._renewed_at = -math.inf
         self.role = Role.STARTING
         self.error = ""
         self._set_leading(value=False)
@@ -142,8 +151,7 @@ class Elector:
         finally:
             # The lease is kept until the work has ended: what it guards must not overlap. Once it
             # is lost, others wait only so much longer.
-            margin = self._settings.duration - self._settings.renew_deadline
-            is_ended = await _ended(worker, within=margin if keeper.done() else None)
+            is_ended = await _ended(worker, within=self._margin() if keeper.done() else None)
             is_lost = keeper.done()
             await _ended(keeper, within=None)
             self._set_leading(value=False)
@@ -153,6 +161,18 @@ class Elector:
             keeper.result()
         if is_ended:
             worker.result()
+
+    def _margin(self) -> float:
+        """Seconds that the work has to end after a loss: none when others may lead already."""
+        left = self._renewed_at + self._settings.duration - self._clock()
+        return min(max(left, 0.0), self._settings.duration - self._settings.renew_deadline)
+
+    def check(self) -> None:
+        """Raise AbandonedError when others may lead: to be asked just before a write."""
+        if self._clock() - self._renewed_at >= self._settings.duration:
+            raise errors.AbandonedError(
+                f"the leader lease {self._namespace}/{self._name} has run out: nothing is written"
+            )
 
     async def _acquire(self) -> None:
         _log.info(f"attempting to acquire leader lease {self._namespace}/{self._name}...")
@@ -179,6 +199,8 @@ class Elector:
             if remaining <= 0 or not await self._attempt(within=remaining):
                 if self._is_taken_by_another() or self._overdue():
                     self.role = Role.FAILING
+                    if self._is_taken_by_another():
+                        self._renewed_at = -math.inf
                     raise LeaseLostError(
                         f"lost the leader lease {self._namespace}/{self._name}"
                         + (f": {self.error}" if self.error else f" to {self.holder}")

@@ -94,6 +94,10 @@ class Client:
         """Close all connections."""
         await self._exchange.close()
 
+    def guard(self, may_write: Callable[[], None]) -> None:
+        """Ask ``may_write`` just before each write; see Exchange.guard."""
+        self._exchange.guard(may_write)
+
     # Reading.
 
     async def get(

@@ -83,6 +83,14 @@ class Exchange:
         self._sleep = sleep
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._warn = warn
+        self._may_write: Callable[[], None] | None = None
+
+    def guard(self, may_write: Callable[[], None]) -> None:
+        """Ask ``may_write`` before each attempt of a write; what it raises is raised.
+
+        What passes the rate limiter by passes this by, too.
+        """
+        self._may_write = may_write
 
     async def close(self) -> None:
         """Close all connections."""
@@ -126,6 +134,8 @@ class Exchange:
             if call.is_limited:
                 await self._limiter.take()
             login = await self._cluster.login_source.login()
+            if self._may_write is not None and call.is_limited and call.method != "GET":
+                self._may_write()
             is_positive = False
             try:
                 async with self._transport.open(call, login=login, limits=limits) as response:

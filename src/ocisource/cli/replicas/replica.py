@@ -3,7 +3,8 @@
 1. ``/metrics``, ``/healthz`` and ``/readyz`` answer as soon as the process runs.
 2. With leader election the replica waits for the Lease; only then does it claim the store, serve
    artifacts and reconcile. A standby thus touches nothing that a leader uses.
-3. Losing the Lease ends the process: what it knew may be out of date.
+3. Losing the Lease ends the process: what it knew may be out of date. Nothing is written to the API
+   once another may lead.
 4. On a stop the runs in work end, events are written, downloads finish, each for a few seconds, and
    the Lease is given up last.
 """
@@ -155,7 +156,7 @@ def _elector(
 ) -> lease.Elector | None:
     if not chosen.enable_leader_election:
         return None
-    return lease.Elector(
+    elector = lease.Elector(
         api,
         namespace=lease_namespace(cluster, environ),
         name=lease_name(chosen.watch_label_selector),
@@ -163,6 +164,8 @@ def _elector(
         settings=lease_settings(chosen),
         observed=observed,
     )
+    api.guard(elector.check)
+    return elector
 
 
 async def _until(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None:
