@@ -19,6 +19,7 @@ from ocisource.artifact import comparing, pushing, remote
 from ocisource.demo import demo
 from ocisource.demo import registry as demo_registry
 from ocisource.oci.grammar import reference
+from tests.archive import layers
 from tests.simulators import faults
 from tests.simulators import registry as simulators
 
@@ -282,6 +283,32 @@ def test_a_damaged_archive_is_an_error() -> None:
     for data in (whole[:-20], b"nothing of the kind", b"", whole[:40] + b"\0" * 40 + whole[80:]):
         with pytest.raises(errors.ArchiveError):
             comparing.read(io.BytesIO(data))
+
+
+def test_an_archive_is_compared_as_a_pull_reads_it() -> None:
+    """Names cleaned, links left out, what others disagree about refused, headers bounded."""
+    parts = [layers.directory(b"./d/"), layers.entry(b"./d//a", b"1\n"), layers.entry(b"\xff")]
+    link = layers.header(b"l", typeflag=layers.SYMLINK, link=b"a")
+    found = comparing.read(io.BytesIO(layers.layer(layers.directory(b"./"), *parts, link)))
+    assert {name: (each.kind, each.mode) for name, each in found.entries.items()} == {
+        "d": ("directory", 0o755),
+        "d/a": ("file", 0o644),
+        "\udcff": ("file", 0o644),
+    }
+    for hostile in (
+        layers.entry(b"../a"),
+        layers.pax((b"hdrcharset", b"\xff"), (b"path", b"a\0b")),
+        layers.header(b"x", size=2 << 20, typeflag=b"x"),
+    ):
+        with pytest.raises(errors.ArchiveError):
+            comparing.read(io.BytesIO(layers.layer(hostile, layers.entry(b"f"))))
+
+
+def test_texts_are_kept_up_to_a_total(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is beyond counts as no text: an archive may unpack to gigabytes of it."""
+    monkeypatch.setattr(comparing, "TEXT_TOTAL", 5)
+    found = comparing.read(packed({"a": b"123", "b": b"456", "c": b"78"}), has_text=True)
+    assert [each.text for each in found.entries.values()] == [b"123", None, b"78"]
 
 
 async def test_a_push_outlives_a_registry_that_restarts(tree: pathlib.Path) -> None:

@@ -4,16 +4,15 @@ import dataclasses
 import difflib
 import hashlib
 import io
-import tarfile
 import typing
 from collections.abc import Iterator
 
-from ocisource import errors
-from ocisource.archive import compression, limits
+from ocisource import digest as digests
+from ocisource.archive import compression, headers, limits, stream, untar
 
 TEXT_MAX = 1 << 20  # bytes of a file whose text is compared
-ROOT = "."
-_READ = 1 << 20  # bytes
+TEXT_TOTAL = 256 << 20  # bytes of text held of one archive; what is beyond counts as no text
+_MODE = 0o7777  # bits of a mode
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Content:
-    """What an archive holds, and the digest of its tar stream."""
+    """What an archive holds but for its root, and the digest of its tar stream."""
 
     tar_digest: str
     entries: dict[str, Entry]
@@ -48,33 +47,32 @@ class Difference:
 
 
 def read(file: typing.IO[bytes], *, has_text: bool = False) -> Content:
-    """Read an archive (gzip, zstd or plain tar) from its start; raises ArchiveError."""
+    """Read an archive (gzip, zstd or plain tar) from its start, as a pull reads it.
+
+    Raises ArchiveError.
+    """
     bounds = limits.Limits()
     blob = typing.cast("typing.BinaryIO", file)
-    stream = _Hashed(compression.windows(blob, compression=None, limits=bounds))
+    hasher = digests.Hasher()
+    windows = _hashed(compression.windows(blob, compression=None, limits=bounds), hasher)
+    tape = stream.Tape(windows, untar.Index(bounds), is_order_needed=False)
     entries: dict[str, Entry] = {}
-    try:
-        with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]
-            for member in archive:
-                if len(entries) >= bounds.entries:
-                    raise errors.LimitExceededError(
-                        f"the archive has over {bounds.entries} entries"
-                    )
-                if member.isfile() or member.isdir():
-                    name = member.name.removeprefix("./") or ROOT
-                    entries[name] = _entry(archive, member, has_text=has_text)
-        while stream.read(_READ):
-            pass
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise errors.CorruptArchiveError(f"the archive cannot be read: {error}") from error
-    return Content(stream.digest, entries)
+    room = TEXT_TOTAL if has_text else 0
+    for key, offset, kind, size in tape.entries():
+        name = key.replace(b"\0", b"/").decode(errors="surrogateescape")
+        mode = headers.number(tape.header(offset)[100:108]) & _MODE
+        if kind == untar.DIRECTORY:
+            entries[name] = Entry("directory", mode, 0, "")
+            continue
+        is_kept = size <= min(TEXT_MAX, room)
+        entries[name] = _file(tape.pieces(offset, size), mode=mode, size=size, is_kept=is_kept)
+        room -= size if is_kept else 0
+    return Content(str(hasher.digest), entries)
 
 
 def compare(old: Content, new: Content) -> Difference:
-    """How two archives differ, by name; the root's mode is that of whoever made the folder."""
-    before, after = ({**each.entries} for each in (old, new))
-    for entries in (before, after):
-        entries.pop(ROOT, None)
+    """How two archives differ, by name."""
+    before, after = old.entries, new.entries
     return Difference(
         added=tuple(sorted(after.keys() - before.keys())),
         removed=tuple(sorted(before.keys() - after.keys())),
@@ -118,44 +116,17 @@ def _lines(entry: Entry | None) -> list[str] | None:
         return None
 
 
-def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo, *, has_text: bool) -> Entry:
-    if member.isdir():
-        return Entry("directory", member.mode, 0, "")
-    content = archive.extractfile(member)
-    assert content is not None, "a regular file has content"
+def _file(pieces: Iterator[memoryview], *, mode: int, size: int, is_kept: bool) -> Entry:
     hasher, kept = hashlib.sha256(), bytearray()
-    is_kept = has_text and member.size <= TEXT_MAX
-    while data := content.read(_READ):
-        hasher.update(data)
+    for piece in pieces:
+        hasher.update(piece)
         if is_kept:
-            kept += data
-    text = bytes(kept) if is_kept else None
-    return Entry("file", member.mode, member.size, hasher.hexdigest(), text)
+            kept += piece
+    return Entry("file", mode, size, hasher.hexdigest(), bytes(kept) if is_kept else None)
 
 
-class _Hashed:
-    """A stream of unpacked windows that hashes what is read through it."""
-
-    def __init__(self, windows: Iterator[bytes]) -> None:
-        self._windows = windows
-        self._hash = hashlib.sha256()
-        self._pending = b""
-
-    def read(self, size: int) -> bytes:
-        """The next bytes, fewer than ``size`` only at the end."""
-        parts, left = [], size
-        while left:
-            if not self._pending:
-                self._pending = next(self._windows, b"")
-                if not self._pending:
-                    break
-                self._hash.update(self._pending)
-            parts.append(self._pending[:left])
-            self._pending = self._pending[left:]
-            left -= len(parts[-1])
-        return b"".join(parts)
-
-    @property
-    def digest(self) -> str:
-        """Digest of all that was read."""
-        return f"sha256:{self._hash.hexdigest()}"
+def _hashed(windows: Iterator[bytes], hasher: digests.Hasher) -> Iterator[bytes]:
+    """Windows, hashed on their way."""
+    for window in windows:
+        hasher.update(window)
+        yield window
