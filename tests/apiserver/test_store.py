@@ -250,17 +250,32 @@ async def test_a_watcher_hears_of_its_own_objects_alone(held: store.Store) -> No
     assert heard == [True, True, False, True, True, False, False]
 
 
+@pytest.mark.parametrize("bound", [{"WAITING_CHANGES": 3}, {"WAITING_BYTES": 150}])
 async def test_a_watcher_that_does_not_read_is_cut_off(
-    held: store.Store, monkeypatch: pytest.MonkeyPatch
+    held: store.Store, monkeypatch: pytest.MonkeyPatch, bound: dict[str, int]
 ) -> None:
-    """The queue of a watcher is bounded."""
-    monkeypatch.setattr(feeds, "WAITING_CHANGES", 3)
+    """The queue of a watcher is bounded, by changes and by the bytes of large objects."""
+    for name, value in bound.items():
+        monkeypatch.setattr(feeds, name, value)
     feed = feeds.Feed(RESOURCE, "", "")
     held.subscribe(feed)
-    for value in range(4):
+    for value in range(9):
         await put(held, "a", value)
     assert feed.is_overrun
     assert await feed.take(0) == []
+
+
+async def test_a_watcher_that_reads_is_not_cut_off(
+    held: store.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much it has been told in all."""
+    monkeypatch.setattr(feeds, "WAITING_BYTES", 150)
+    feed = feeds.Feed(RESOURCE, "", "")
+    held.subscribe(feed)
+    for value in range(9):
+        await put(held, "a", value)
+        assert len(await feed.take(0)) == 1
+    assert not feed.is_overrun
 
 
 async def test_writers_of_one_object_go_one_after_the_other(held: store.Store) -> None:

@@ -12,6 +12,7 @@ from ocisource.apiserver.history import records
 
 RECENT_BYTES = 24 * 1024 * 1024  # of changes in memory; older ones come from the data file
 WAITING_CHANGES = 20_000  # for one watcher; about 2 MB of references at most
+WAITING_BYTES = 64 * 1024 * 1024  # of bodies that one watcher keeps from being forgotten
 
 
 class Feed:
@@ -22,15 +23,17 @@ class Feed:
         self.is_overrun = False
         self.is_closed = False
         self._waiting: collections.deque[records.Change] = collections.deque()
+        self._waiting_bytes = 0
         self._wake = asyncio.Event()
 
     def push(self, change: records.Change) -> None:
         """Add a change; too many of them and the watcher is told so."""
-        if len(self._waiting) >= WAITING_CHANGES:
+        if len(self._waiting) >= WAITING_CHANGES or self._waiting_bytes >= WAITING_BYTES:
             self.is_overrun = True
-            self._waiting.clear()
+            self.drain()
         elif not self.is_overrun:
             self._waiting.append(change)
+            self._waiting_bytes += len(change.record.body)
         self._wake.set()
 
     @property
@@ -58,6 +61,7 @@ class Feed:
         """All waiting changes."""
         taken = list(self._waiting)
         self._waiting.clear()
+        self._waiting_bytes = 0
         return taken
 
 
