@@ -91,6 +91,16 @@ def test_more_globs_than_one_expression_holds() -> None:
     assert not test(b"file-5-1000-x")
 
 
+def test_no_expression_is_so_long_that_a_match_holds_everybody_up() -> None:
+    """The interpreter's lock is held for a whole match: long globs are matched one by one."""
+    groups = list(globs._groups(["x" * 7000] * 5 + ["y" * 40_000] + ["z"] * 600))
+    assert [len(group) for group in groups] == [2, 2, 1, 1, 256, 256, 88]
+    assert max(sum(map(len, group)) for group in groups if len(group) > 1) <= 16 << 10
+    test = globs.tester(globs.parse(f"?{'b' * 7000}{number}") for number in range(5))
+    assert test is not None
+    assert test(b"a" + b"b" * 7000 + b"4")
+
+
 def test_no_glob_at_all_has_no_test() -> None:
     """Nothing but malformed patterns leaves nothing to ask."""
     assert globs.tester([globs.parse("["), None]) is None
