@@ -305,21 +305,27 @@ def test_latest_is_a_relative_link_to_the_newest(local: store.LocalStore) -> Non
     assert shelf.leftovers(local) == []
 
 
-def test_whether_the_latest_link_leads_to_a_file_is_told_without_raising(
+def test_a_stat_through_the_latest_link_vouches_for_link_and_file(
     local: store.LocalStore,
 ) -> None:
-    """Missing, another's, no link, no folder, no name at all: all of these say no."""
+    """No link, no file, another file, other bytes, no folder, no name at all: all say no."""
     shelf.put(local, b"hello")
+    other = f"{shelf.FOLDER}/other.tar.gz"
+    shelf.put(local, b"other", other)
+    for path, digest in ((shelf.PATH, _HELLO), (other, digests.Digest.of(b"other"))):
+        assert local.check(path, digest) is store.Health.OK
     latest = local.root / shelf.FOLDER / "latest.tar.gz"
-    assert not local.is_latest(shelf.PATH)
+    assert not local.is_vouched(shelf.FOLDER, _HELLO)
     local.point_latest(shelf.FOLDER, shelf.PATH)
-    assert local.is_latest(shelf.PATH)
-    assert not local.is_latest(f"{shelf.FOLDER}/other.tar.gz")
-    assert not local.is_latest("ocirepository/none/none/1.tar.gz")
-    assert not local.is_latest("nul\0/1.tar.gz")
-    latest.unlink()
-    latest.write_bytes(b"no link")
-    assert not local.is_latest(shelf.PATH)
+    assert local.is_vouched(shelf.FOLDER, _HELLO)
+    assert not local.is_vouched("ocirepository/none/none", _HELLO)
+    assert not local.is_vouched("nul\0", _HELLO)
+    local.point_latest(shelf.FOLDER, other)
+    assert not local.is_vouched(shelf.FOLDER, _HELLO)
+    local.point_latest(shelf.FOLDER, shelf.PATH)
+    (local.root / shelf.PATH).unlink()
+    assert latest.is_symlink()
+    assert not local.is_vouched(shelf.FOLDER, _HELLO)
 
 
 def test_latest_takes_the_place_of_an_absolute_link(local: store.LocalStore) -> None:

@@ -1,8 +1,8 @@
 """Custody: the artifact that status names is in the store, unaltered, or it is forgotten.
 
-Every run asks. Mostly the answer is one ``stat``; the file is hashed again when its signature has
-changed. A missing or altered file is forgotten, so that the same run builds it again. A
-``latest.tar.gz`` that is missing, or leads elsewhere, is made to lead to the artifact again.
+Every run asks. Mostly the answer is one ``stat``, through the link ``latest.tar.gz``; the file is
+hashed again when its signature has changed. A missing or altered file is forgotten, so that the
+same run builds it again; a link that is missing, or leads elsewhere, is made anew.
 """
 
 import dataclasses
@@ -24,6 +24,7 @@ class _Found:
     health: stores.Health
     removed: int
     is_for_another_platform: bool
+    link_problem: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +53,8 @@ class Custody:
             url = self.options.url(artifact.path)
             if artifact.url != url:
                 artifact = msgspec.structs.replace(artifact, url=url)
-            latest = self.options.url(f"{run.folder}/{publish.LATEST}")
-            if not self.store.is_latest(artifact.path) and not await self._link(run, artifact):
-                latest = ""  # what leads nowhere is not advertised
+            # A link that cannot be made is not advertised either.
+            latest = self.options.url(f"{run.folder}/{publish.LATEST}") if run.is_linked else ""
             run.keep(artifact, url=latest)
             return
         if problem:
@@ -65,16 +65,6 @@ class Custody:
             self.recorder.record(run.obj, event)
             run.bind(self.log).error(message)
         run.forget_artifact()
-
-    async def _link(self, run: draft.Draft, artifact: artifacts.Artifact) -> bool:
-        """Let ``latest.tar.gz`` lead to the artifact; False, and told, if it cannot."""
-        try:
-            await self.workers.block(lambda: self.store.point_latest(run.folder, artifact.path))
-        except errors.StorageError as error:
-            self.recorder.record(run.obj, notify.link_failed(error.text))
-            return False
-        run.bind(self.log).info(f"{publish.LATEST} leads to the artifact again")
-        return True
 
     def changed(self, folder: str) -> None:
         """A file was committed to the folder: what it superseded will have to be collected."""
@@ -93,7 +83,7 @@ class Custody:
         if digest is None:
             stored = await self.workers.block(lambda: self.store.stored(path))
             return "" if stored is None else "artifact has no digest"
-        if self.settled.get(run.folder) == path and self.store.is_vouched(path, digest):
+        if self.settled.get(run.folder) == path and self.store.is_vouched(run.folder, digest):
             return None
         try:
             found = await self.workers.block(lambda: self._inspect(run.folder, path, digest))
@@ -101,6 +91,9 @@ class Custody:
             return error.text
         if found.removed:
             self._tell_collected(run, f"garbage collected {found.removed} artifacts")
+        if found.link_problem:
+            run.is_linked = False
+            self.recorder.record(run.obj, notify.link_failed(found.link_problem))
         if found.health is stores.Health.OK:
             run.is_rebuild_due = found.is_for_another_platform
             return None
@@ -109,8 +102,9 @@ class Custody:
         return f"computed digest doesn't match '{text}'"
 
     def _inspect(self, folder: str, path: str, digest: digests.Digest) -> _Found:
-        """Health of the file, and how many superseded ones were collected. Blocks."""
+        """Health of the file and of the link to it; collects superseded files. Blocks."""
         health = self.store.check(path, digest)
+        link_problem = self._linked(folder, path) if health is stores.Health.OK else ""
         removed = 0
         is_for_another = False
         if health is stores.Health.OK and self.settled.get(folder) != path:
@@ -135,7 +129,15 @@ class Custody:
             else:
                 if len(self.store.files(folder)) == 1 and not is_for_another:
                     self.settled[folder] = path
-        return _Found(health, removed, is_for_another)
+        return _Found(health, removed, is_for_another, link_problem)
+
+    def _linked(self, folder: str, path: str) -> str:
+        """Why ``latest.tar.gz`` cannot be made to lead to the file, if it does not; mostly ""."""
+        try:
+            self.store.point_latest(folder, path)
+        except errors.StorageError as error:
+            return error.text
+        return ""
 
     def _tell_collected(self, run: draft.Draft, message: str) -> None:
         event = notify.trace(reasons.GARBAGE_COLLECTION_SUCCEEDED, message)

@@ -21,16 +21,17 @@ class Draft:
 
     ``now`` is the time of the run as RFC 3339 text, ``folder`` the object's folder in the store.
     ``is_rebuild_due`` says that the stored artifact was made for another platform than the one that
-    is configured now.
+    is configured now, ``is_linked`` that ``latest.tar.gz`` leads to it.
     """
 
-    __slots__ = ("folder", "is_rebuild_due", "now", "obj", "status")
+    __slots__ = ("folder", "is_linked", "is_rebuild_due", "now", "obj", "status")
 
     def __init__(self, obj: ocirepository.OCIRepository, *, now: str) -> None:
         self.obj = obj
         self.now = now
         self.folder = folder_of(obj.metadata.namespace, obj.metadata.name)
         self.is_rebuild_due = False
+        self.is_linked = True
         # Nothing is verified here: what another controller said of a signature is not ours to keep.
         self.status = summarize.drop(
             obj.status, reasons.STORAGE_OPERATION_FAILED, reasons.SOURCE_VERIFIED

@@ -73,8 +73,8 @@ class Store(Protocol):
     def check(self, path: str, wanted: digests.Digest) -> Health:
         """Whether a file still holds the bytes it should."""
 
-    def is_vouched(self, path: str, wanted: digests.Digest) -> bool:
-        """Whether a stat alone shows that a file holds the bytes it should."""
+    def is_vouched(self, folder: str, wanted: digests.Digest) -> bool:
+        """Whether a stat alone shows that a folder's latest link leads to the right bytes."""
 
     def stored(self, path: str) -> StoredFile | None:
         """What is remembered of a path."""
@@ -87,9 +87,6 @@ class Store(Protocol):
 
     def make_folder(self, folder: str) -> None:
         """Create a folder."""
-
-    def is_latest(self, path: str) -> bool:
-        """Whether the latest link of its folder leads to a file."""
 
     def point_latest(self, folder: str, path: str) -> None:
         """Let the folder's latest link lead to a file."""
@@ -199,15 +196,16 @@ class LocalStore:
             _log.warning("what is known of '%s' cannot be recorded: %s", path, exc)
         return Health.OK
 
-    def is_vouched(self, path: str, wanted: digests.Digest) -> bool:
-        """Whether a stat alone shows that the file holds the bytes of ``wanted``.
+    def is_vouched(self, folder: str, wanted: digests.Digest) -> bool:
+        """Whether a stat alone shows that ``latest.tar.gz`` leads to the bytes of ``wanted``.
 
-        For the event loop: it costs two system calls, reads nothing, takes no lock and raises
-        nothing. False means no more than that check() has to be asked.
+        It is asked through the link, so that link and file are seen at once. For the event loop: it
+        costs two system calls, reads nothing, takes no lock and raises nothing. False means no more
+        than that check() and point_latest() have to be asked.
         """
         try:
             # As text: this runs for every object on every run, and joining paths costs more.
-            status = os.stat(f"{self._prefix}{path}", follow_symlinks=False)  # noqa: PTH116
+            status = os.stat(f"{self._prefix}{folder}/{paths.LATEST}")  # noqa: PTH116
         except (OSError, ValueError):
             return False
         return self._place.ledger.vouched(status) == wanted
@@ -256,17 +254,6 @@ class LocalStore:
         """The file at ``path`` for reading; raises StorageError if there is none."""
         with failures.reported(f"failed to open '{path}'"):
             return os.fdopen(paths.open_file(self.root, path), "rb")
-
-    def is_latest(self, path: str) -> bool:
-        """Whether ``latest.tar.gz`` beside the file at ``path`` leads to it.
-
-        For the event loop: it costs one system call and raises nothing.
-        """
-        folder, _, name = path.rpartition("/")
-        try:
-            return os.readlink(f"{self._prefix}{folder}/{paths.LATEST}") == name  # noqa: PTH115
-        except (OSError, ValueError):
-            return False
 
     def point_latest(self, folder: str, path: str) -> None:
         """Let ``latest.tar.gz`` in ``folder`` lead to the file at ``path`` in the same folder."""
