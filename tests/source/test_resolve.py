@@ -1,6 +1,9 @@
 """Choosing a tag, where there are very many of them."""
 
+import asyncio
 import threading
+import time
+from collections.abc import Callable
 
 import pytest
 
@@ -26,6 +29,32 @@ class Registry:
     async def head(self, digest: digests.Digest) -> manifest.Descriptor:
         """Never asked here."""
         raise AssertionError(digest)
+
+
+async def test_a_choice_that_nobody_waits_for_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that went on would be missing: a registry may have millions of tags."""
+    begun, ended = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def choose(*_: object, is_cancelled: Callable[[], bool], **__: object) -> str:
+        loop.call_soon_threadsafe(begun.set)
+        while not is_cancelled():
+            time.sleep(0.001)
+        ended.set()
+        return ""
+
+    monkeypatch.setattr(semver, "latest_match", choose)
+    want = wanted.Wanted(
+        repository=reference.Repository("registry.test", "org/app"),
+        platform=manifest.DEFAULT_PLATFORM,
+        semver=">=1.0.0",
+    )
+    task = asyncio.create_task(resolve.choose_tag(Registry(resolve.MANY_TAGS), want))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await asyncio.to_thread(ended.wait, 30)
 
 
 @pytest.mark.parametrize("count", [resolve.MANY_TAGS - 1, resolve.MANY_TAGS])

@@ -10,6 +10,7 @@ A tag then costs one HEAD.
 import asyncio
 import dataclasses
 import functools
+import threading
 import typing
 
 from ocisource import digest as digests
@@ -72,7 +73,13 @@ async def choose_tag(remote: Remote, want: wanted.Wanted) -> str | None:
         pattern=want.semver_filter or None,
         is_helm_chart=want.media_type == HELM_CHART,
     )
-    return choose() if len(tags) < MANY_TAGS else await asyncio.to_thread(choose)
+    if len(tags) < MANY_TAGS:
+        return choose()
+    called_off = threading.Event()
+    try:
+        return await asyncio.to_thread(choose, is_cancelled=called_off.is_set)
+    finally:
+        called_off.set()
 
 
 async def to_digest(

@@ -240,6 +240,27 @@ def test_a7_a_filter_that_leaves_nothing_is_no_match() -> None:
         semver.latest_match(PODINFO, expression=">= 6.1.x-0", pattern=".*-alpha.*")
 
 
+def test_a_range_of_endless_alternatives_is_refused() -> None:
+    """Each would be asked about each of a million tags; 128 are more than anybody writes."""
+    tags = ["1.0.0"]
+    most = "||".join([">9"] * 127 + ["1"])
+    assert semver.latest_match(tags, expression=most) == "1.0.0"
+    for expression in (f"{most}||1", f"{most} 1"):
+        with pytest.raises(errors.ReferenceInvalidError, match="129 comparators, more than 128"):
+            semver.latest_match(tags, expression=expression)
+
+
+@pytest.mark.parametrize("tag", ["1.0.{}", "1.0.0-{}", "v{}.x"])
+@pytest.mark.parametrize("pattern", [None, "^v?1"])
+def test_a_choice_among_very_many_tags_can_be_called_off(tag: str, pattern: str | None) -> None:
+    """In the filter, among versions of many lines, and of one."""
+    tags = [tag.format(number) for number in range(10_000)]
+    for after in range(10):
+        answers = [True] + [False] * after
+        with pytest.raises(errors.AbandonedError):
+            semver.latest_match(tags, expression=">9-0", pattern=pattern, is_cancelled=answers.pop)
+
+
 @pytest.mark.parametrize("pattern", ["(", "[a", r"\1", "(?!a)", "a{1001}", "x" * 5000, "\ud800"])
 def test_a_filter_that_re2_does_not_take_is_an_error(pattern: str) -> None:
     """The dialect is RE2's: no look-around, no back references."""

@@ -32,6 +32,7 @@ from ocisource.oci.grammar import versions
 from ocisource.oci.grammar.versions import Version
 
 LONGEST = 4096  # characters of a range
+MOST = 128  # comparators of a range; each may be asked about each of a million tags
 
 _PART = r"[0-9]+|[xX*]"
 _OPERAND = re.compile(
@@ -148,7 +149,8 @@ class Constraint:
     def parse(cls, text: str) -> Self:
         """Read a range; raises ReferenceInvalidError.
 
-        Its text is ``semver '{text}' parse error: improper constraint: "{group}"``.
+        Its text is ``semver '{text}' parse error: improper constraint: "{group}"``, or that there
+        are too many comparators.
         """
         groups = []
         for segment in text.split("||"):
@@ -159,6 +161,11 @@ class Constraint:
                     f'improper constraint: "{redact.foreign(segment)}"'
                 )
             groups.append(group)
+        if (count := sum(map(len, groups))) > MOST:
+            raise errors.ReferenceInvalidError(
+                f"semver '{redact.foreign(text)}' parse error: "
+                f"{count} comparators, more than {MOST}"
+            )
         return cls(tuple(groups))
 
     def admits(self, version: Version) -> bool:

@@ -9,7 +9,7 @@ Example::
     '2.0.0-rc.1'
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import re2
 
@@ -20,6 +20,7 @@ from ocisource.oci.grammar.ranges import Constraint
 from ocisource.oci.grammar.versions import Version
 
 _PATTERN_MAX = 4096  # characters of a filter
+_HEED_EVERY = 256  # tags between two looks at whether anybody still waits
 
 
 def compile_filter(pattern: str) -> Callable[[str], bool]:
@@ -49,20 +50,22 @@ def latest_match(
     expression: str,
     pattern: str | None = None,
     is_helm_chart: bool = False,
+    is_cancelled: Callable[[], bool] = lambda: False,
 ) -> str:
     """The tag with the highest version in a range, spelled as the registry spells it.
 
     ``pattern`` is searched in the raw tags first; ``is_helm_chart`` reads ``_`` as ``+``, since
     Helm pushes chart versions so. Raises ReferenceInvalidError for a range or pattern that cannot
-    be read, NoMatchError if no tag is left.
+    be read, NoMatchError if no tag is left, AbandonedError when ``is_cancelled`` says so: there may
+    be millions of tags.
     """
+    constraint = Constraint.parse(expression)
     if pattern:
         is_kept = compile_filter(pattern)
-        tags = [tag for tag in tags if is_kept(tag)]
-    constraint = Constraint.parse(expression)
-    for line in _lines(tags, is_helm_chart=is_helm_chart):
+        tags = [tag for tag in _heeding(tags, is_cancelled) if is_kept(tag)]
+    for line in _lines(_heeding(tags, is_cancelled), is_helm_chart=is_helm_chart):
         best: tuple[versions.Precedence, str] | None = None
-        for tag in line:
+        for tag in _heeding(line, is_cancelled):
             version = Version.parse(_spelled(tag, is_helm_chart=is_helm_chart))
             if version is None or not constraint.admits(version):
                 continue
@@ -74,7 +77,15 @@ def latest_match(
     raise errors.NoMatchError(f"no match found for semver: {redact.foreign(expression)}")
 
 
-def _lines(tags: Sequence[str], *, is_helm_chart: bool) -> Iterator[list[str]]:
+def _heeding(tags: Iterable[str], is_cancelled: Callable[[], bool]) -> Iterator[str]:
+    """The tags, as long as nobody calls it off."""
+    for number, tag in enumerate(tags):
+        if not number % _HEED_EVERY and is_cancelled():
+            raise errors.AbandonedError("choosing a tag was called off")
+        yield tag
+
+
+def _lines(tags: Iterable[str], *, is_helm_chart: bool) -> Iterator[list[str]]:
     """Tags that may be versions, those with the same three numbers together, highest first.
 
     Long lists have tens of thousands of tags: only the highest are read in full.
