@@ -36,7 +36,14 @@ class Stage:
 
     def __init__(self, folder: Path, *, prefix: str) -> None:
         with failures.reported("failed to create a temporary file in the store"):
-            descriptor, name = tempfile.mkstemp(dir=folder, prefix=prefix)
+            try:
+                descriptor, name = tempfile.mkstemp(dir=folder, prefix=prefix)
+            except FileNotFoundError as exc:
+                # The index and the lock went with it: nothing made now would be found again.
+                raise errors.StorageError(
+                    "the store's own folder was removed while it was in use: start this process "
+                    "again to make a new one"
+                ) from exc
             self._file: BinaryIO = os.fdopen(descriptor, "wb", buffering=_BUFFER)
         self._location = Path(name)
         self._hasher = digests.Hasher()
