@@ -14,7 +14,7 @@ run: $(VENV)/run ## start the controller with the demo registry and watch podinf
 	@$(BIN)/ocisource up --demo
 
 test: check ## check, then the whole test suite with reduced counts of kill, fault and fuzz tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses=auto
 
 check: $(VENV)/dev ## ruff, mypy strict, import contracts, spelling
 	@$(BIN)/ruff check .

@@ -1,17 +1,19 @@
-"""Fixtures for all tests: real parts, full and reduced counts, a clean event loop."""
+"""Fixtures for all tests: real parts, full and reduced counts, a clean event loop, workers."""
 
 import asyncio
 import contextlib
+import gc
 import inspect
 import os
 import pathlib
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 
 import hypothesis
 import pytest
 
 from ocisource.manifests import load
+from tests import distribution
 from tests.parts import (
     certificates,
     git,
@@ -28,6 +30,9 @@ from tests.parts import (
 hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("house")
 
+_MOST_WORKERS = 8  # more have nothing to do while the control planes' tests take their time
+_MEASURED = "measured"
+
 
 @pytest.fixture(scope="session")
 def counts() -> Callable[[int, int], int]:
@@ -36,11 +41,58 @@ def counts() -> Callable[[int, int], int]:
     return lambda full, reduced: full if is_full else reduced
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage meanwhile: what is collected here is kept to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever asks for counts has full ones, and belongs to the soak."""
+    """Whatever asks for counts has full ones, and belongs to the soak; the longest scopes first."""
     for item in items:
         if "counts" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.soak)
+    items.sort(key=lambda item: distribution.scope(item.nodeid) not in distribution.PLANES)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, since many tests wait."""
+    can_tell = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if can_tell else os.cpu_count() or 1
+    return min(cores + 1, _MOST_WORKERS)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> distribution.Scheduling:
+    """One of our own, whatever ``--dist`` says."""
+    config.option.loadscopereorder = False
+    return distribution.Scheduling(config, log)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests measured, on whichever worker."""
+    passed = terminalreporter.stats.get("passed", ())
+    measured = [(each.nodeid, text) for each in passed for text in _measured(each)]
+    if measured:
+        terminalreporter.section("measured")
+    for test, text in measured:
+        terminalreporter.write_line(f"{test}: {text}")
+
+
+def _measured(report: pytest.TestReport) -> list[object]:
+    return [text for name, text in report.user_properties if name == _MEASURED]
+
+
+@pytest.fixture
+def measured(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """``measured(text)``: a figure that is printed after the last test."""
+    return lambda text: record_property(_MEASURED, text)
 
 
 @pytest.fixture(autouse=True)

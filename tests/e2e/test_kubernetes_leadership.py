@@ -71,7 +71,7 @@ def test_on_a_volume_of_its_own_the_new_leader_rebuilds_before_it_advertises(
     names: list[str],
     new_kubectl: Callable[[pathlib.Path], kubectl.Kubectl],
     stack: contextlib.ExitStack,
-    capsys: pytest.CaptureFixture[str],
+    measured: Callable[[str], None],
 ) -> None:
     """A leader killed under load: nobody is told of a file that is not there."""
     first = stack.enter_context(cluster.replica("first", *clusters.LEASE))
@@ -105,11 +105,10 @@ def test_on_a_volume_of_its_own_the_new_leader_rebuilds_before_it_advertises(
         assert time.monotonic() - led < 60, f"never served again: {missing}\n{second.log()}"
     after = cluster.until_all_ready()
     assert all(clusters.is_served(second, obj) for obj in after)
-    with capsys.disabled():
-        print(  # noqa: T201 - the measured figure is a point of this test
-            f"\n  takeover after kill -9: {led - killed:.1f} s; {len(names)} URLs answered 404 "
-            f"for {min(answered.values()):.2f} to {max(answered.values()):.2f} s"
-        )
+    measured(
+        f"takeover after kill -9: {led - killed:.1f} s; {len(names)} URLs answered 404 "
+        f"for {min(answered.values()):.2f} to {max(answered.values()):.2f} s"
+    )
     for obj in before:
         states = _since_takeover(history(), obj)
         reason = next(_reconciling(state) for state in states if "artifact" not in state["status"])
@@ -139,7 +138,7 @@ def test_on_a_shared_volume_nothing_is_fetched_again(
     cluster: clusters.Cluster,
     names: list[str],
     stack: contextlib.ExitStack,
-    capsys: pytest.CaptureFixture[str],
+    measured: Callable[[str], None],
 ) -> None:
     """The new leader claims the store, and every URL answers as soon as it serves."""
     shared = cluster.folder / "shared"
@@ -153,8 +152,7 @@ def test_on_a_shared_volume_nothing_is_fetched_again(
     killed = time.monotonic()
     processes.poll(lambda: second.artifact("")[0] == 200, what="the new leader")
     assert all(clusters.is_served(second, obj) for obj in before)
-    with capsys.disabled():
-        print(f"\n  no URL answered for {time.monotonic() - killed:.1f} s")  # noqa: T201
+    measured(f"no URL answered for {time.monotonic() - killed:.1f} s")
     second.lead()
     processes.poll(
         lambda: all(is_asked(cluster, name, since=exchanged) for name in names), what="runs"
