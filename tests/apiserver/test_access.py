@@ -12,7 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ocisource import errors
-from ocisource.apiserver import access, certificates, requests
+from ocisource.apiserver import requests
+from ocisource.apiserver.identity import access, certificates
 from tests.apiserver import conftest
 
 Starter = Callable[..., contextlib.AbstractAsyncContextManager[conftest.Api]]

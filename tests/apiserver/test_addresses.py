@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocisource.apiserver import addresses
+from ocisource.apiserver.identity import addresses
 
 
 @pytest.mark.parametrize(

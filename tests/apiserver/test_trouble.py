@@ -16,8 +16,9 @@ import pytest
 from cryptography import x509
 
 from ocisource import errors
-from ocisource.apiserver import certificates, deletion, janitor, kubeconfig, server, transport
+from ocisource.apiserver import deletion, janitor, server, transport
 from ocisource.apiserver.history import database, records, store
+from ocisource.apiserver.identity import certificates, kubeconfig
 from tests.apiserver import conftest
 
 MAPS = conftest.CONFIG_MAPS

@@ -2,10 +2,11 @@
 
 import re
 
-from ocisource.apiserver import access, certificates, janitor, kubeconfig
+from ocisource.apiserver import janitor
 from ocisource.apiserver.builtin import builtins
 from ocisource.apiserver.forms import bodies
 from ocisource.apiserver.history import database, store
+from ocisource.apiserver.identity import access, certificates, kubeconfig
 from ocisource.manifests import load
 from tests.docs import pages
 

@@ -16,17 +16,10 @@ from typing import Any
 from aiohttp import web
 
 from ocisource import errors
-from ocisource.apiserver import (
-    access,
-    impersonation,
-    kinds,
-    requests,
-    resources,
-    subresources,
-    verbs,
-)
+from ocisource.apiserver import kinds, requests, resources, subresources, verbs
 from ocisource.apiserver.catalog import discovery, documents
 from ocisource.apiserver.forms import answers, bodies, negotiation
+from ocisource.apiserver.identity import access, impersonation
 from ocisource.apiserver.wording import failures, faults
 
 _logger = logging.getLogger(__name__)

@@ -22,15 +22,11 @@ from typing import Any
 
 from ocisource import errors
 from ocisource.apiserver import (
-    access,
-    addresses,
     bootstrap,
-    certificates,
     crds,
     deletion,
     endpoint,
     janitor,
-    kubeconfig,
     listener,
     objects,
     resources,
@@ -42,6 +38,7 @@ from ocisource.apiserver import (
 from ocisource.apiserver.builtin import builtins
 from ocisource.apiserver.catalog import documents
 from ocisource.apiserver.history import database, records, store
+from ocisource.apiserver.identity import access, addresses, certificates, kubeconfig
 from ocisource.net import listening
 
 BACKLOG = 1024  # connections waiting to be accepted: a thousand watchers may come at once

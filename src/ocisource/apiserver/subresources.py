@@ -9,20 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ocisource import errors
-from ocisource.apiserver import (
-    access,
-    admission,
-    kinds,
-    objects,
-    reading,
-    requests,
-    reviews,
-    verbs,
-    watching,
-)
+from ocisource.apiserver import admission, kinds, objects, reading, requests, verbs, watching
 from ocisource.apiserver.builtin import builtins
 from ocisource.apiserver.forms import answers, bodies, presenting
 from ocisource.apiserver.history import records, store
+from ocisource.apiserver.identity import access, reviews
 from ocisource.apiserver.wording import failures
 from ocisource.wire import timestamps
 

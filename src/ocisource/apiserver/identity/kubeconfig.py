@@ -13,7 +13,7 @@ import secrets
 import yaml
 
 from ocisource import errors
-from ocisource.apiserver import access, certificates
+from ocisource.apiserver.identity import access, certificates
 
 FILE_NAME = "kubeconfig"
 READER_FILE_NAME = "kubeconfig.readonly"

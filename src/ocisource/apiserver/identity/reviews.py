@@ -7,7 +7,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ocisource.apiserver import access
+from ocisource.apiserver.identity import access
 
 Object = dict[str, Any]
 Answer = Callable[[Object, access.User], Object]

@@ -10,7 +10,7 @@ import urllib.parse
 
 import multidict
 
-from ocisource.apiserver import access
+from ocisource.apiserver.identity import access
 from ocisource.apiserver.wording import failures
 
 _USER = "Impersonate-User"

@@ -1,0 +1,1 @@
+"""Who asks, and whom they reach: users, tokens and what they may; certificate, kubeconfig."""
