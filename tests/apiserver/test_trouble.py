@@ -15,8 +15,8 @@ from typing import Any, NoReturn
 import pytest
 from cryptography import x509
 
-from ocisource import errors
-from ocisource.apiserver import deletion, janitor, server, transport
+from ocisource import errors, process
+from ocisource.apiserver import deletion, janitor, server
 from ocisource.apiserver.history import database, records, store
 from ocisource.apiserver.identity import certificates, kubeconfig
 from tests.apiserver import conftest
@@ -289,7 +289,7 @@ async def test_many_may_watch_whatever_the_limit_was(
     """The soft limit of open files goes up to the hard one, within reason."""
     kind = resource.RLIMIT_NOFILE
     soft, hard = resource.getrlimit(kind)
-    wanted = min(each for each in (hard, transport.MAX_FILES) if each != resource.RLIM_INFINITY)
+    wanted = min(each for each in (hard, process.MAX_FILES) if each != resource.RLIM_INFINITY)
     resource.setrlimit(kind, (wanted // 2, hard))
     try:
         async with start(tmp_path):

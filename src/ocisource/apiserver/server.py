@@ -20,7 +20,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ocisource import errors
+from ocisource import errors, process
 from ocisource.apiserver import (
     bootstrap,
     crds,
@@ -101,7 +101,7 @@ async def serve(
     and UsageError when the address cannot be listened on.
     """
     source = source or SystemSource()
-    transport.allow_connections()
+    process.allow_files()
     async with contextlib.AsyncExitStack() as stack:
         await asyncio.to_thread(_prepare, data_dir)
         stack.callback(_lock(data_dir))

@@ -5,8 +5,6 @@ few hundred bytes in its life. One TLS record (16 KiB) at a time is as much as i
 """
 
 import asyncio
-import contextlib
-import resource
 import ssl
 from asyncio import sslproto
 from collections.abc import Callable
@@ -14,22 +12,7 @@ from collections.abc import Callable
 READ_BUFFER = 16 * 1024  # bytes: the largest TLS record (RFC 8446, section 5.1)
 WRITE_HIGH = 64 * 1024  # bytes a slow reader may leave unsent before its writer waits
 HANDSHAKE_SECONDS = 10
-MAX_FILES = 65_536  # open files, each connection being one
 SHUTDOWN_SECONDS = 3
-
-
-def allow_connections() -> None:
-    """Let the process have as many connections as the system lets it, up to MAX_FILES.
-
-    The usual limit of 1024 open files is one of old programs; Go's runtime raises it likewise. A
-    watcher more, and every client would wait for an answer for ever.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
-    with contextlib.suppress(OSError, ValueError):  # some systems say more than they give
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class BoundedTLS(sslproto.SSLProtocol):

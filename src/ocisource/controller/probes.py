@@ -14,6 +14,7 @@ from ocisource.net import listening
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _SHUTDOWN_SECONDS = 1.0
+MAX_CONNECTIONS = 64  # of one endpoint; probes and scrapers need a few
 
 Readiness = Callable[[], str]  # "" when ready, else what is waited for
 
@@ -25,6 +26,7 @@ class Endpoints:
         self._runner = web.AppRunner(
             application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
         )
+        self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int, *, flag: str) -> tuple[str, int]:
         """Listen; an empty host means every interface. Returns the address.
@@ -34,15 +36,30 @@ class Endpoints:
         await self._runner.setup()
         try:
             with listening.at(host, port, flag=flag):
-                await web.TCPSite(self._runner, host or None, port).start()
+                loop = asyncio.get_running_loop()
+                self._server = await loop.create_server(self._connection, host or None, port)
         except BaseException:
             await self._runner.cleanup()
             raise
-        address: tuple[str, int] = self._runner.addresses[0][:2]
+        address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
         return address
+
+    def _connection(self) -> asyncio.BaseProtocol:
+        """A connection more; the oldest makes room for it.
+
+        Whoever opens thousands and says nothing would otherwise leave the process without files.
+        """
+        server = self._runner.server
+        assert server is not None, "set up before anybody connects"
+        held = server.connections
+        for oldest in held[: max(len(held) - MAX_CONNECTIONS + 1, 0)]:
+            oldest.force_close()
+        return server()
 
     async def stop(self) -> None:
         """Close the listener and its connections."""
+        if self._server is not None:
+            self._server.close()
         await self._runner.cleanup()
 
 

@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Final
 
-from ocisource import logs, metrics, settings
+from ocisource import logs, metrics, process, settings
 from ocisource.api import ocirepository
 from ocisource.controller import informer
 from ocisource.kube import client, events, notification
@@ -17,7 +17,7 @@ from ocisource.oci.providers import logins, tokens
 from ocisource.reconciler import cloud, kept, served
 from ocisource.serve import assembly, background, checks
 from ocisource.source import workers
-from ocisource.storage import fileserver, store
+from ocisource.storage import connections, fileserver, store
 
 COMPONENT: Final = "source-controller"
 # When the controller stops, in seconds; together with those of assembly.py less than a Pod's 10 s,
@@ -74,7 +74,9 @@ async def controller(
         fields = await kept.read(api, resource)
         local = await pools.block(lambda: _open_store(chosen.storage_path))
         stack.callback(local.close)
-        server = fileserver.FileServer(local)
+        server = fileserver.FileServer(
+            local, max_connections=process.connections(connections.MAX_CONNECTIONS)
+        )
         host, port = await server.start(*storage_address)
         stack.push_async_callback(server.stop, DOWNLOAD_GRACE)
         registries = registry.Registries(observed=observed)

@@ -6,7 +6,7 @@ import signal
 
 import click
 
-from ocisource import logs
+from ocisource import logs, process
 from ocisource.cli import flags
 from ocisource.cli.machines import places
 
@@ -42,6 +42,7 @@ async def _serve(data_dir: pathlib.Path, wanted: places.Listener) -> None:
     from ocisource.apiserver import server  # noqa: PLC0415
     from ocisource.manifests import load  # noqa: PLC0415
 
+    process.tell_failures(asyncio.get_running_loop())
     interrupted = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, interrupted.set)

@@ -129,6 +129,7 @@ async def _run(plan: Plan, *, is_logging_to_stderr: bool) -> int:
     from ocisource.cli.machines import machine, settling  # noqa: PLC0415
 
     process.settle()
+    process.tell_failures(asyncio.get_running_loop())
     places.own(plan.data_dir)
     places.private(plan.settings.storage_path)
     logs.setup(

@@ -51,6 +51,7 @@ async def _run(chosen: settings.Settings, cluster: config.ClusterConfig) -> None
     from ocisource.cli.replicas import replica  # noqa: PLC0415
 
     process.settle()
+    process.tell_failures(asyncio.get_running_loop())
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
