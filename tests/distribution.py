@@ -16,7 +16,7 @@ _ON_CONTROL_PLANE = re.compile(
     r"[\[-]kube(rnetes|-apiserver)[\]-]"
     r"|/conformance/test_(http|kubectl|watch)\.py"
     r"|/manifests/test_\w+_on_kubernetes\.py"
-    r"|/(test_demo|test_kubeconfig_beside_kubectl|test_least_rights|test_parts|test_reports)\.py"
+    r"|/(test_demo|test_golden_machine|test_impersonation|test_kubeconfig_beside_kubectl|test_least_rights|test_parts|test_reports)\.py"
 )
 _ON_OWN_PLANE = re.compile("/e2e/test_kubernetes_")
 

@@ -1,7 +1,7 @@
 """Selectors are read, matched and refused as Kubernetes does it."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ocisource import errors
@@ -107,6 +107,7 @@ def test_knows_the_one_value_a_field_must_have() -> None:
     assert selector.exact("metadata.namespace") is None
 
 
+@example("=.,==")
 @given(st.text(alphabet="ab=!,\\.", max_size=40))
 def test_reads_any_field_selector_or_refuses_it(text: str) -> None:
     """Hostile text ends in a selector that can be written again, or in a refusal."""

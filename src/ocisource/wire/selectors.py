@@ -135,7 +135,8 @@ class FieldSelector:
         parts = [part for part in sorted(_split_terms(text)) if part]
         if len(parts) > MAX_REQUIREMENTS:
             raise errors.InvalidInputError(f"a selector may have {MAX_REQUIREMENTS} terms at most")
-        return cls(tuple(_term(part, text) for part in parts))
+        # In the order in which they are written again: '==' is written '='.
+        return cls(tuple(sorted((_term(part, text) for part in parts), key=str)))
 
     def matches(self, fields: Mapping[str, str]) -> bool:
         """Whether all comparisons hold for these fields."""
