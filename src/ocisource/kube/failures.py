@@ -5,23 +5,15 @@ The libraries' own texts repeat addresses, and name lines of their own source.
 
 import contextlib
 import os
-import re
 import ssl
 import typing
 
 import aiohttp
 
 from ocisource import errors
-from ocisource.net import redact
+from ocisource.net import handshakes, redact
 
-# OpenSSL's x509_vfy.h.
-_EXPIRED = frozenset({9, 10})  # not yet valid, expired
-_UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
-_WRONG_NAME = frozenset({62, 64})  # a host name, an IP address
-# What OpenSSL makes of an alert of the peer, and of an answer that is no TLS.
-_ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_ALERT_(?P<name>.+)")
-_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})
-_OF_CLIENTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
+_OF_CLIENTS = ("certificate", "unknown ca", "access denied")  # in alerts about a client's
 
 
 @contextlib.contextmanager
@@ -60,25 +52,25 @@ def translated(host: str) -> typing.Iterator[None]:
 
 def _distrust(error: BaseException) -> str:
     """Why the server's certificate is not taken."""
-    code = getattr(error, "verify_code", 0)
+    why = handshakes.distrust(getattr(error, "verify_code", 0))
     text = redact.foreign(str(getattr(error, "verify_message", ""))).rstrip(".") or "not trusted"
-    if code in _EXPIRED:
+    if why is handshakes.Distrust.EXPIRED:
         return f"{text}; renew it on the server, or set this machine's clock"
-    if code in _UNKNOWN_AUTHORITY:
+    if why is handshakes.Distrust.UNKNOWN_AUTHORITY:
         return (
             f"{text}; certificate-authority in the kubeconfig, or --certificate-authority, names "
             "whom to trust"
         )
-    if code in _WRONG_NAME:
+    if why is handshakes.Distrust.WRONG_NAME:
         return f"{text}; --tls-server-name says which name it must have"
     return text
 
 
 def _tls(error: BaseException) -> str:
-    reason = getattr(error, "reason", None) or ""
-    if reason in _NOT_TLS:
+    reason = str(getattr(error, "reason", None) or "")
+    if handshakes.is_no_tls(reason):
         return "no TLS is spoken there; is it the right port, or http:// rather than https://?"
-    return str(reason).lower().replace("_", " ") or "handshake failure"
+    return reason.lower().replace("_", " ") or "handshake failure"
 
 
 def _refused(host: str, alert: str) -> errors.TLSError:
@@ -90,10 +82,8 @@ def _refusal(error: BaseException) -> str:
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ssl.SSLError):
         cause = cause.__cause__ or cause.__context__
-    found = _ALERT.fullmatch((cause.reason or "") if isinstance(cause, ssl.SSLError) else "")
-    if found is None or not any(word in found["name"] for word in _OF_CLIENTS):
-        return ""
-    return found["name"].lower().replace("_", " ")
+    alert = handshakes.alert((cause.reason or "") if isinstance(cause, ssl.SSLError) else "")
+    return alert if any(word in alert for word in _OF_CLIENTS) else ""
 
 
 def _broken(error: BaseException) -> str:

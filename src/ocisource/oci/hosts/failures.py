@@ -7,7 +7,6 @@ redacted URL and the cause in the words that Go programs use, which is what user
 import contextlib
 import copy
 import os
-import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -16,13 +15,8 @@ from typing import NoReturn
 import aiohttp
 
 from ocisource import errors
-from ocisource.net import redact, socks
+from ocisource.net import handshakes, redact, socks
 
-# OpenSSL's X509_V_ERR_* (x509_vfy.h).
-_EXPIRED = frozenset({9, 10})
-_UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
-_WRONG_NAME = frozenset({62, 64})
-_ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_ALERT_(?P<name>[A-Z0-9_]+)")
 # ValueError: yarl, and the parser for what a server sends.
 FOREIGN = (aiohttp.ClientError, *socks.ERRORS, OSError, ValueError)
 # First match counts. {cause} is what the system or the peer said.
@@ -46,7 +40,6 @@ _TABLE: tuple[
     (ValueError, "{cause}", errors.TransportError),
     (BaseException, "the connection broke: {cause}", errors.ConnectionLostError),
 )
-_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})
 
 
 @contextlib.contextmanager
@@ -108,11 +101,12 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _x509(error: ssl.SSLCertVerificationError) -> str:
-    if error.verify_code in _EXPIRED:
+    why = handshakes.distrust(error.verify_code)
+    if why is handshakes.Distrust.EXPIRED:
         return "x509: certificate has expired or is not yet valid"
-    if error.verify_code in _UNKNOWN_AUTHORITY:
+    if why is handshakes.Distrust.UNKNOWN_AUTHORITY:
         return "x509: certificate signed by unknown authority (a private one must be given as CA)"
-    if error.verify_code in _WRONG_NAME:
+    if why is handshakes.Distrust.WRONG_NAME:
         return "x509: certificate is valid for another name: " + redact.foreign(
             error.verify_message
         )
@@ -121,9 +115,9 @@ def _x509(error: ssl.SSLCertVerificationError) -> str:
 
 def _tls(error: ssl.SSLError) -> str:
     reason = error.reason or ""
-    if alert := _ALERT.fullmatch(reason):
-        return f"remote error: tls: {alert['name'].lower().replace('_', ' ')}"
-    if reason in _NOT_TLS or "record layer" in str(error).lower():
+    if alert := handshakes.alert(reason):
+        return f"remote error: tls: {alert}"
+    if handshakes.is_no_tls(reason) or "record layer" in str(error).lower():
         return "tls: first record does not look like a TLS handshake (plain HTTP? set insecure)"
     return f"tls: {reason.lower().replace('_', ' ') or 'handshake failure'}"
 
