@@ -108,7 +108,8 @@ class Upkeep:
             inode = (result.st_dev, result.st_ino)
             if inode not in seen:
                 # Decay is on the disk: what the system still has in memory says nothing about it.
-                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                if hasattr(os, "posix_fadvise"):
+                    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
                 seen[inode] = self._place.ledger.read(descriptor, on_block=pace)
             return seen[inode]
         except OSError:
