@@ -133,7 +133,9 @@ async def test_c_access_to_a_registry(
     assert "Stalled" not in worlds.state(obj)
 
 
-@pytest.mark.parametrize("ref", [{"tag": "latest"}, {"semver": "1.x"}])
+@pytest.mark.parametrize(
+    "ref", [{"tag": "latest"}, {"semver": "1.x"}, {"digest": f"sha256:{'0' * 64}"}]
+)
 async def test_a_refusal_says_that_the_named_secrets_are_for_something_else(
     world: World, registries: secured.Registries, ref: dict[str, str]
 ) -> None:
@@ -144,7 +146,7 @@ async def test_a_refusal_says_that_the_named_secrets_are_for_something_else(
     await world.secret("wrong", secured.docker_config(host, "wrong"), secured.DOCKER_CONFIG)
     said = {}
     async with world.controller(min_retry_delay=3600.0, max_retry_delay=3600.0):
-        reason = PULL_FAILED if "tag" in ref else "ReadOperationFailed"
+        reason = "ReadOperationFailed" if "semver" in ref else PULL_FAILED
         for name in ("opaque", "elsewhere", "wrong"):
             await world.declare(
                 name, url=f"oci://{host}/podinfo", ref=ref, secretRef={"name": name}

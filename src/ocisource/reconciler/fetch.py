@@ -77,12 +77,22 @@ class Fetcher:
         Raises StepFailedError, or AbandonedError when the object changed meanwhile.
         """
         granted = await self.access.read(run.obj)
+        try:
+            await self._bring(request, run, want, granted)
+        except steps.StepFailedError as failure:
+            # Resolving may be refused, and what a digest names only when it is pulled.
+            raise access.explained(failure, granted, want.wanted.repository) from failure.__cause__
+
+    async def _bring(
+        self,
+        request: requests.Request,
+        run: draft.Draft,
+        want: declared.Declared,
+        granted: registry.Access,
+    ) -> None:
         remote = self.registries.repository(want.wanted.repository, granted)
         limit = deadline.Deadline(want.wanted, text=want.timeout_text, seconds=want.timeout)
-        try:
-            resolved = await self.resolver.resolve(run, want, remote, granted=granted, limit=limit)
-        except steps.StepFailedError as failure:
-            raise access.explained(failure, granted, want.wanted.repository) from failure.__cause__
+        resolved = await self.resolver.resolve(run, want, remote, granted=granted, limit=limit)
         revision = self.options.revision(resolved)
         if self._is_current(run, revision):
             self._settle(run, revision)
